@@ -1,0 +1,36 @@
+"""The SageMaker SDK, made to work with no account and no network: one pipeline session from dummy credentials."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Final
+
+_CONFIG = str(Path(__file__).with_name("sagemaker-config.yaml"))
+
+# The SDK reads these while it is imported, or wherever it likes: a region, whether to look roles up in IAM, and
+# configuration files of the machine's and the user's, which must not change the definition.
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
+os.environ["SAGEMAKER_ADMIN_CONFIG_OVERRIDE"] = _CONFIG
+os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = _CONFIG
+
+import boto3
+from sagemaker.core.workflow.pipeline_context import PipelineSession
+
+from pipeline_def.placeholders import ARTIFACT_BUCKET, placeholder
+
+# The SDK takes a role that does not look like an ARN for a name and asks IAM; the placeholder replaces it in the text.
+STAND_IN_ROLE_ARN: Final = "arn:aws:iam::000000000000:role/execution-role"
+
+
+def offline_session(region: str) -> PipelineSession:
+    """A session that turns SDK calls into step arguments and never sends anything."""
+    warnings.filterwarnings("ignore", message="Lambda function won't be updated")
+    warnings.filterwarnings("ignore", message="Running within a PipelineSession")
+    for name in ("sagemaker", "sagemaker.config"):  # the second has a level of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
+    boto_session = boto3.Session(region_name=region, aws_access_key_id="definition", aws_secret_access_key="definition")
+    return PipelineSession(boto_session=boto_session, default_bucket=placeholder(ARTIFACT_BUCKET))
