@@ -1,0 +1,1 @@
+"""What every container shares: the directory contract, whole files, RecordIO, archives."""

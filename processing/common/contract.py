@@ -1,0 +1,86 @@
+"""SageMaker's directory contract under one root, and how a container reports that it failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Literal, NoReturn
+
+# SageMaker shows the first 1,024 characters of output/failure (training) and output/message (processing).
+MESSAGE_LIMIT_BYTES = 1024
+SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
+SIGINT_EXIT_CODE = 128 + signal.SIGINT
+
+
+class ContainerError(Exception):
+    """A failure with a one-line message for a person: what is wrong, what is allowed, the way out."""
+
+
+def ml_root() -> Path:
+    """Return the root of the contract: $ML_ROOT, or /opt/ml as on SageMaker."""
+    return Path(os.environ.get("ML_ROOT") or "/opt/ml")
+
+
+def processing_input(name: str) -> Path:
+    """Return the directory of the processing input ``name``."""
+    return ml_root() / "processing" / "input" / name
+
+
+def processing_output(name: str) -> Path:
+    """Return the directory of the processing output ``name``."""
+    return ml_root() / "processing" / "output" / name
+
+
+def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"]) -> NoReturn:
+    """Call ``main`` and exit: 0, or 1 with the reason in ``$ML_ROOT/output/<failure_file>`` and on stderr.
+
+    A ContainerError and a full disk are one line; anything else is a bug and prints its traceback as well.
+    SIGTERM (how SageMaker stops a job) exits with 143 and SIGINT with 130, after context managers cleaned up.
+    """
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(SIGINT_EXIT_CODE)
+    except Exception as error:  # the one place where every failure becomes a reason that SageMaker shows
+        _fail(_reason(error), failure_file)
+    sys.exit(0)
+
+
+def _exit_on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(SIGTERM_EXIT_CODE)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ContainerError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"disk full while writing {error.filename or 'an output'}: give the job a larger volume"
+    traceback.print_exception(error)
+    return f"internal error: {type(error).__name__}: {error}"
+
+
+def _fail(reason: str, failure_file: str) -> NoReturn:
+    line = " ".join(reason.split())
+    print(line, file=sys.stderr, flush=True)
+    path = ml_root() / "output" / failure_file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_cut(line))
+    except OSError as error:
+        print(f"cannot write {path}: {error.strerror}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+def _cut(line: str) -> bytes:
+    """Encode ``line`` in at most MESSAGE_LIMIT_BYTES bytes, never ending inside a character."""
+    encoded = line.encode("utf-8", errors="backslashreplace")
+    if len(encoded) <= MESSAGE_LIMIT_BYTES:
+        return encoded
+    return encoded[: MESSAGE_LIMIT_BYTES - 3].decode("utf-8", errors="ignore").encode() + b"..."

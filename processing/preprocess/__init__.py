@@ -1,0 +1,1 @@
+"""Packs class folders of images into RecordIO channels: python -m preprocess."""

@@ -1,0 +1,269 @@
+"""Packing: the same bytes for the same input, honest counts, quarantine, nothing half-written; read by MXNet itself."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pictures import Pixels, encoded, gradient, settings
+
+from common.contract import ContainerError
+from common.recordio import MAGIC_BYTES, Header, RecordWriter, read_list, read_records
+from preprocess import pack as pack_module
+from preprocess.decode import read_image
+from preprocess.pack import pack
+
+MakeFolder = Callable[..., Path]
+ReadWithMxnet = Callable[..., tuple[Pixels, list[int]]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_outputs_and_counts(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=10, dog=20)
+    (source / "README.md").write_text("About these pictures.")
+    dataset = pack(source, tmp_path / "out", settings(listing_hash="f" * 64))
+    assert sorted(contents(tmp_path / "out")) == [
+        "dataset/dataset.json", "dataset/labels.json", "dataset/rejected.csv",
+        "dataset/test.idx", "dataset/test.lst", "dataset/train.idx", "dataset/train.lst",
+        "dataset/validation.idx", "dataset/validation.lst",
+        "test/test.rec", "train/train.rec", "validation/validation.rec",
+    ]
+    assert json.loads((tmp_path / "out/dataset/dataset.json").read_text()) == dataset
+    assert json.loads((tmp_path / "out/dataset/labels.json").read_text()) == ["cat", "dog"]
+    assert dataset["classes"] == ["cat", "dog"]
+    assert dataset["counts"] == {"train": 18, "validation": 6, "test": 6}
+    assert dataset["class_counts"]["train"] == {"cat": 6, "dog": 12}
+    assert (dataset["num_classes"], dataset["image_shape"]) == (2, [3, 16, 16])
+    assert (dataset["rejected"], dataset["ignored"]) == (0, 1)
+    assert dataset["listing_hash"] == "f" * 64
+
+
+def test_training_samples_are_those_of_the_train_records_not_of_the_whole_set(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    dataset = pack(make_folder(cat=10, dog=20), tmp_path / "out", settings())
+    assert dataset["num_training_samples"] == len(list(read_records(tmp_path / "out/train/train.rec"))) == 18
+
+
+def test_no_image_is_in_two_splits(make_folder: MakeFolder, tmp_path: Path) -> None:
+    pack(make_folder(cat=11, dog=13), tmp_path / "out", settings())
+    paths = [
+        path
+        for split in ("train", "validation", "test")
+        for path in read_list(tmp_path / f"out/dataset/{split}.lst").values()
+    ]
+    assert len(paths) == len(set(paths)) == 24
+
+
+def test_index_and_list_describe_the_records(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=10, dog=20)
+    pack(source, tmp_path / "out", settings(record_format="png"))
+    records = list(read_records(tmp_path / "out/train/train.rec"))
+    index = [line.split("\t") for line in (tmp_path / "out/dataset/train.idx").read_text().splitlines()]
+    assert [(int(id_), int(offset)) for id_, offset in index] == [(r.header.id, r.offset) for r in records]
+    for id_, path in read_list(tmp_path / "out/dataset/train.lst").items():
+        assert records[id_].header.label == ["cat", "dog"].index(path.split("/")[0])
+        expected = read_image((source / path).read_bytes(), short_side=16)
+        assert np.array_equal(read_image(records[id_].payload, short_side=16), expected)
+
+
+def test_same_bytes_whatever_the_threads_and_the_file_order(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=40, dog=40)
+    copied = tmp_path / "copied"
+    for path in sorted(source.rglob("*.png"), reverse=True):
+        (copied / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied / path.parent.name)
+    pack(source, tmp_path / "one", settings(threads=1))
+    pack(copied, tmp_path / "many", settings(threads=7))
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+    pack(source, tmp_path / "other", settings(seed=1))
+    assert contents(tmp_path / "other")["test/test.rec"] != contents(tmp_path / "one")["test/test.rec"]
+
+
+def test_a_spool_on_disk_gives_the_same_bytes(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_folder(cat=10, dog=10)
+    pack(source, tmp_path / "memory", settings())
+    monkeypatch.setattr(pack_module, "SPOOL_IN_MEMORY_BYTES", 1)
+    pack(source, tmp_path / "disk", settings())
+    assert contents(tmp_path / "memory") == contents(tmp_path / "disk")
+
+
+def test_the_content_hash_follows_content_and_names(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=6, dog=6)
+    first = pack(source, tmp_path / "a", settings())["content_hash"]
+    assert pack(source, tmp_path / "b", settings(seed=9))["content_hash"] == first
+    (source / "cat/000.png").write_bytes(encoded(gradient(30, 30)))
+    second = pack(source, tmp_path / "c", settings())["content_hash"]
+    (source / "cat/000.png").rename(source / "cat/zzz.png")
+    third = pack(source, tmp_path / "d", settings())["content_hash"]
+    assert len({first, second, third}) == 3
+
+
+def test_sample_per_class(make_folder: MakeFolder, tmp_path: Path) -> None:
+    dataset = pack(make_folder(cat=30, dog=12), tmp_path / "out", settings(images_per_class=10))
+    assert sum(dataset["counts"].values()) == 20
+    assert dataset["images_per_class"] == 10
+
+
+def test_a_split_of_fraction_zero_has_a_folder_and_no_file(make_folder: MakeFolder, tmp_path: Path) -> None:
+    dataset = pack(make_folder(cat=3, dog=3), tmp_path / "out", settings(validation_fraction=0.0))
+    assert dataset["counts"]["validation"] == 0
+    assert list((tmp_path / "out/validation").iterdir()) == []
+
+
+def test_unreadable_images_are_quarantined_and_the_split_stays_exact(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=20, dog=20)
+    (source / "cat/empty.jpg").write_bytes(b"")
+    (source / "cat/text.png").write_bytes(b"hello")
+    (source / "dog/cut.jpg").write_bytes(encoded(gradient(64, 64), "JPEG")[:-200])
+    dataset = pack(source, tmp_path / "out", settings(max_rejected_fraction=0.1))
+    assert dataset["rejected"] == 3
+    assert dataset["class_counts"]["test"] == {"cat": 4, "dog": 4}
+    assert dataset["counts"] == {"train": 24, "validation": 8, "test": 8}
+    with (tmp_path / "out/dataset/rejected.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ["cat/empty.jpg", "cat/text.png", "dog/cut.jpg"]
+    assert [row["bytes"] for row in rows][:2] == ["0", "5"]
+    assert all(row["reason"] for row in rows)
+
+
+def test_too_many_rejections_name_the_first_few_and_leave_nothing(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=20, dog=20)
+    for number in range(7):
+        (source / f"cat/bad{number}.jpg").write_bytes(b"x")
+    with pytest.raises(ContainerError) as error:
+        pack(source, tmp_path / "out", settings())
+    assert "7 of 47 images cannot be used, more than --max-rejected-fraction 0.01" in str(error.value)
+    assert "cat/bad0.jpg: neither a JPEG nor a PNG" in str(error.value)
+    assert "and 2 more" in str(error.value)
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_class_that_loses_its_images_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=20, dog=3)
+    (source / "dog/000.png").write_bytes(b"x")
+    with pytest.raises(ContainerError, match="class 'dog' has 2 usable images"):
+        pack(source, tmp_path / "out", settings(max_rejected_fraction=0.5))
+
+
+def test_a_failure_while_writing_leaves_nothing(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    original = RecordWriter.write
+
+    def fail_late(self: RecordWriter, header: Header, payload: bytes) -> int:
+        written.append(header)
+        if len(written) > 20:
+            raise OSError("gone")
+        return original(self, header, payload)
+
+    monkeypatch.setattr(pack_module.RecordWriter, "write", fail_late)
+    with pytest.raises(OSError, match="gone"):
+        pack(make_folder(cat=20, dog=20), tmp_path / "out", settings())
+    assert contents(tmp_path / "out") == {}
+
+
+def test_the_container_end_to_end(make_folder: MakeFolder, tmp_path: Path) -> None:
+    make_folder(name="ml/processing/input/data", cat=10, dog=10)
+    done = run_container(tmp_path / "ml", "--image-size", "16", "--seed", "4")
+    assert done.returncode == 0, done.stderr
+    assert "Packed 20 images of 2 classes: train 16, validation 2, test 2" in done.stdout
+    assert (tmp_path / "ml/processing/output/train/train.rec").is_file()
+    assert not (tmp_path / "ml/output/message").exists()
+
+
+def test_the_container_fails_with_one_line(tmp_path: Path) -> None:
+    done = run_container(tmp_path / "ml", "--image-size", "16")
+    assert done.returncode == 1
+    reason = (tmp_path / "ml/output/message").read_text()
+    assert reason + "\n" == done.stderr
+    assert "does not exist" in reason
+    done = run_container(tmp_path / "ml", "--image-size", "huge")
+    assert "--image-size" in (tmp_path / "ml/output/message").read_text()
+    assert done.stderr.count("\n") == 1
+
+
+def run_container(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "preprocess", *arguments]
+    environment = {**os.environ, "ML_ROOT": str(root)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("record_format", ["jpg", "png"])
+def test_mxnet_reads_every_record_with_its_colours_and_labels(
+    make_folder: MakeFolder, tmp_path: Path, read_with_mxnet: ReadWithMxnet, record_format: str
+) -> None:
+    source = make_folder(cat=21, dog=22)
+    pack(source, tmp_path / "out", settings(record_format=record_format, resize=18))
+    records = tmp_path / "out/train/train.rec"
+    pixels, labels = read_with_mxnet(records, side=16)
+    listed = read_list(tmp_path / "out/dataset/train.lst")
+    assert labels == [["cat", "dog"].index(path.split("/")[0]) for path in listed.values()]
+    assert len(pixels) == len(listed) == 26  # no multiple of the batch of 8
+    for found, path in zip(pixels, listed.values(), strict=True):
+        with_reference(found, cv2.imread(str(source / path))[:, :, ::-1], short_side=18, side=16)
+
+
+def with_reference(found: Pixels, original: Pixels, *, short_side: int, side: int) -> None:
+    """Compare what MXNet gives with an independent decode, resize and center crop; swapped channels must be far off."""
+    scale = short_side / min(original.shape[:2])
+    size = (round(original.shape[1] * scale), round(original.shape[0] * scale))
+    expected = cv2.resize(original, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = (expected.shape[0] - side) // 2, (expected.shape[1] - side) // 2
+    expected = expected[top : top + side, left : left + side].astype(int)
+    assert np.abs(found - expected).mean() < 4
+    if np.abs(expected[..., 0] - expected[..., 2]).mean() > 20:
+        assert np.abs(found - expected[..., ::-1]).mean() > 12
+
+
+def test_mxnet_rejoins_records_that_hold_the_magic(tmp_path: Path, read_with_mxnet: ReadWithMxnet) -> None:
+    pictures = [gradient(16, 16, seed=seed) for seed in range(5)]
+    path = tmp_path / "x.rec"
+    with path.open("wb") as file:
+        writer = RecordWriter(file)
+        for label, picture in enumerate(pictures):
+            # Bytes behind a PNG's end are ignored by decoders: a place for aligned magic words.
+            payload = encoded(picture)
+            payload += bytes(-len(payload) % 4) + MAGIC_BYTES * (label + 1) + b"tail"
+            writer.write(Header((float(label),), label), payload)
+    pixels, labels = read_with_mxnet(path, side=16, batch_size=2)
+    assert labels == [0, 1, 2, 3, 4]
+    assert np.array_equal(pixels, np.stack(pictures))
+
+
+def test_real_images_in_mxnet(
+    shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet
+) -> None:
+    source = shared_data / "pizza_512_originals"
+    dataset = pack(source, tmp_path / "out", settings(image_size=96, resize=112))
+    assert dataset["rejected"] == 0
+    pixels, labels = read_with_mxnet(tmp_path / "out/test/test.rec", side=96)
+    listed = list(read_list(tmp_path / "out/dataset/test.lst").values())
+    assert Counter(labels) == {0: 6, 1: 6}
+    assert labels == [dataset["classes"].index(path.split("/")[0]) for path in listed]
+    for found, path in zip(pixels, listed, strict=True):
+        with_reference(found, cv2.imread(str(source / path))[:, :, ::-1], short_side=112, side=96)
+
+
+def test_real_transparent_pngs_in_mxnet(shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet) -> None:
+    source = shared_data / "cifar100_bikes_test"
+    dataset = pack(source, tmp_path / "out", settings(image_size=32, resize=32, record_format="png"))
+    pixels, labels = read_with_mxnet(tmp_path / "out/test/test.rec", side=32)
+    assert Counter(labels) == {0: 20, 1: 20}
+    for found, path in zip(pixels, read_list(tmp_path / "out/dataset/test.lst").values(), strict=True):
+        assert np.array_equal(found, read_image((source / path).read_bytes(), short_side=32))
+    assert dataset["classes"] == ["bicycle", "motorcycle"]
