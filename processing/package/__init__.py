@@ -1,0 +1,1 @@
+"""Gathers what a registered model version needs: python -m package."""

@@ -1,0 +1,23 @@
+"""Container entry point: gathers the processing inputs into the processing output ``package``."""
+
+from __future__ import annotations
+
+from common.arguments import ContainerParser
+from common.contract import processing_input, processing_output, run
+from package.bundle import bundle
+
+
+def main() -> None:
+    """Bundle, then print the artifact's hash."""
+    ContainerParser(program="package", description=__doc__ or "").parse_args()
+    content = bundle(
+        model=processing_input("model"),
+        evaluation=processing_input("evaluation"),
+        dataset=processing_input("dataset"),
+        destination=processing_output("package"),
+    )
+    print(f"Packaged model.tar.gz sha256:{content['training_artifact_sha256']}", flush=True)
+
+
+if __name__ == "__main__":
+    run(main, failure_file="message")
