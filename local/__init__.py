@@ -1,0 +1,1 @@
+"""Runs a synthesised imgpipe environment on this machine: emulated AWS, the deployed definition, real containers."""

@@ -1,0 +1,1 @@
+"""Runs one container as SageMaker would: its directories, its environment, its exit code."""

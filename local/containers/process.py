@@ -1,0 +1,61 @@
+"""Runs a container's program as a plain process: the image's files, an interpreter with its packages, $ML_ROOT."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from local.containers.job import ContainerJob, Ended
+from local.containers.stream import run_logged
+from local.errors import LocalRunError
+
+# What a program needs of the machine; nothing else is handed on, credentials least of all.
+_HANDED_ON = ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH")
+
+
+class ProcessRuntime:
+    """Needs no Docker; `interpreters` maps an image's name to a Python that has its packages."""
+
+    name = "process"
+
+    def __init__(self, *, interpreters: Mapping[str, Path]) -> None:
+        self._interpreters = interpreters
+
+    def run(self, job: ContainerJob, *, on_line: Callable[[str], None], stop: threading.Event) -> Ended:
+        """See `Runtime.run`; raises LocalRunError where the image's Python environment is missing."""
+        interpreter = self._interpreters.get(job.image.name)
+        if interpreter is None or not interpreter.exists():
+            raise LocalRunError(
+                f"step {job.name}: no Python environment for image {job.image.name} ({interpreter}): run `make setup`"
+            )
+        entrypoint = list(job.entrypoint or image_entrypoint(job.image.directory / job.image.dockerfile))
+        if entrypoint[0] == "python":
+            entrypoint[0] = str(interpreter)
+        environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | {
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(job.image.directory),
+            "ML_ROOT": str(job.root),
+            **job.environment,
+        }
+        exit_code = run_logged(
+            [*entrypoint, *job.arguments],
+            environment=environment,
+            directory=job.root,
+            log=job.log,
+            on_line=on_line,
+            stop=stop,
+        )
+        return Ended(exit_code=exit_code)
+
+
+def image_entrypoint(dockerfile: Path) -> list[str]:
+    """The ENTRYPOINT of a Dockerfile, which must be in the JSON form."""
+    for line in reversed(dockerfile.read_text(encoding="utf-8").splitlines()):
+        if line.startswith("ENTRYPOINT "):
+            return [str(part) for part in json.loads(line.removeprefix("ENTRYPOINT "))]
+    raise LocalRunError(f'{dockerfile} has no ENTRYPOINT ["...", ...] line: add one')

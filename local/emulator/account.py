@@ -1,0 +1,118 @@
+"""Opens an emulated AWS account and deploys a cloud assembly into it, through boto3 as CloudFormation would see it."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from local.assembly import CloudAssembly, FileAsset, Stack
+from local.emulator.cloudformation import completed_types, refuse_unknown_types
+from local.emulator.functions import real_functions
+from local.emulator.sagemaker import JobStates, completed_actions
+from local.errors import LocalRunError
+
+_CONFIG: Final = {"lambda": {"use_docker": False}}
+
+
+class EmulatedAccount:
+    """An open account: boto3 clients made while it is open reach it, and nothing else."""
+
+    def __init__(self, *, region: str, account_id: str = DEFAULT_ACCOUNT_ID) -> None:
+        self.region = region
+        self.account_id = account_id
+        self.job_states = JobStates(account=account_id, region=region)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account's region."""
+        return boto3.client(service, region_name=self.region)  # type: ignore[call-overload]
+
+    def deploy(self, assembly: CloudAssembly) -> dict[str, str]:
+        """Publishes the file assets and creates the stacks in order; returns the outputs of all of them.
+
+        Raises LocalRunError for a resource type that the emulator does not know.
+        """
+        for stack in assembly.stacks:
+            refuse_unknown_types(stack.name, stack.template)
+        for asset in assembly.files:
+            self._publish(asset)
+        outputs: dict[str, str] = {}
+        for stack in assembly.stacks:
+            outputs |= self._create(stack)
+        return outputs
+
+    def _publish(self, asset: FileAsset) -> None:
+        s3, bucket = self.client("s3"), self._fill_in(asset.bucket)
+        if bucket not in {item["Name"] for item in s3.list_buckets()["Buckets"]}:
+            location = {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+            s3.create_bucket(Bucket=bucket, **({} if self.region == "us-east-1" else location))
+        body = _zip(asset.source) if asset.packaging == "zip" else asset.source.read_bytes()
+        s3.put_object(Bucket=bucket, Key=self._fill_in(asset.key), Body=body)
+
+    def _create(self, stack: Stack) -> dict[str, str]:
+        self._bootstrap(stack.template)
+        client = self.client("cloudformation")
+        client.create_stack(
+            StackName=stack.name,
+            TemplateBody=json.dumps(stack.template),
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+        [created] = client.describe_stacks(StackName=stack.name)["Stacks"]
+        if created["StackStatus"] != "CREATE_COMPLETE":
+            raise LocalRunError(f"stack {stack.name} ended as {created['StackStatus']} in the local emulator")
+        return {item["OutputKey"]: item["OutputValue"] for item in created.get("Outputs", [])}
+
+    def _bootstrap(self, template: dict[str, Any]) -> None:
+        """`cdk bootstrap` leaves its version in a parameter that every template asks for."""
+        for parameter in template.get("Parameters", {}).values():
+            if parameter["Type"] == "AWS::SSM::Parameter::Value<String>":
+                self.client("ssm").put_parameter(Name=parameter["Default"], Value="99", Type="String", Overwrite=True)
+
+    def _fill_in(self, text: str) -> str:
+        values = {"AccountId": self.account_id, "Region": self.region, "Partition": "aws"}
+        return functools.reduce(lambda done, item: done.replace(f"${{AWS::{item[0]}}}", item[1]), values.items(), text)
+
+
+@contextmanager
+def emulated_account(*, region: str) -> Iterator[EmulatedAccount]:
+    """An empty account for as long as the context is open."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        stack.enter_context(mock_aws(config=_CONFIG))
+        stack.enter_context(completed_types())
+        stack.enter_context(completed_actions())
+        endpoint = functools.cache(lambda: _serve(stack))
+        stack.enter_context(real_functions(endpoint))
+        yield EmulatedAccount(region=region)
+
+
+def _serve(stack: ExitStack) -> str:
+    """Serves the account on loopback for processes other than this one; started when the first one needs it."""
+    from moto.server import ThreadedMotoServer  # late: it imports Flask
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    stack.callback(server.stop)
+    # A bucket's name is misread from a numeric host.
+    return f"http://localhost:{server.get_host_and_port()[1]}"
+
+
+def _zip(directory: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder, _, names in os.walk(directory):
+            for name in sorted(names):
+                path = Path(folder) / name
+                archive.write(path, path.relative_to(directory))
+    return buffer.getvalue()

@@ -1,0 +1,129 @@
+"""A pipeline definition as the executor needs it: typed parameters, steps, and what depends on what."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from local.errors import LocalRunError
+from local.executor.expressions import referenced_steps
+
+VERSION: Final = "2020-12-01"
+_PYTHON_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "String": (str,),
+    "Integer": (int,),
+    "Float": (int, float),
+    "Boolean": (bool,),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step with the names of those that must have ended before it; `branch` is the Condition outcome it waits for."""
+
+    name: str
+    type: str
+    spec: Mapping[str, Any]
+    depends_on: frozenset[str]
+    branch: tuple[str, bool] | None = None
+
+    @property
+    def display_name(self) -> str:
+        """What the console shows."""
+        return str(self.spec.get("DisplayName", self.name))
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A parsed definition; see https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/"""
+
+    parameters: tuple[Mapping[str, Any], ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Definition:
+        """Raises LocalRunError for an unknown version and for a dependency on a step that does not exist."""
+        document = json.loads(text)
+        if document["Version"] != VERSION:
+            raise LocalRunError(f"definition version {document['Version']} is unknown: {VERSION} can be run")
+        steps = tuple(_flatten(document["Steps"]))
+        names = {step.name for step in steps}
+        for step in steps:
+            if unknown := step.depends_on - names:
+                raise LocalRunError(f"step {step.name} depends on {', '.join(sorted(unknown))}, which does not exist")
+        return cls(parameters=tuple(document.get("Parameters", [])), steps=steps)
+
+    def refuse_unsupported(self, supported: frozenset[str]) -> None:
+        """Raises LocalRunError naming the first step of a type that is not in `supported`, before anything is run."""
+        for step in self.steps:
+            if step.type not in supported:
+                raise LocalRunError(
+                    f"step {step.name} is of type {step.type}, which the local run does not carry out; "
+                    f"it knows {', '.join(sorted(supported))}"
+                )
+
+    def parameter_values(self, overrides: Mapping[str, str]) -> dict[str, Any]:
+        """All parameters with their values; overrides arrive as text, as they do from the console.
+
+        Raises LocalRunError for an unknown name, a value of the wrong type or outside the enum, a missing value.
+        """
+        declared = {parameter["Name"]: parameter for parameter in self.parameters}
+        for name in overrides:
+            if name not in declared:
+                near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise LocalRunError(f"parameter {name} is unknown: {hint}Known: {', '.join(sorted(declared))}")
+        values = {}
+        for name, parameter in declared.items():
+            if name in overrides:
+                values[name] = _typed(parameter, overrides[name])
+            elif "DefaultValue" in parameter:
+                values[name] = parameter["DefaultValue"]
+            else:
+                raise LocalRunError(f"parameter {name} has no default: give it with --param {name}=VALUE")
+        return values
+
+
+def _typed(parameter: Mapping[str, Any], text: str) -> Any:
+    name, kind = parameter["Name"], parameter["Type"]
+    allowed = parameter.get("EnumValues")
+    if allowed and text not in allowed:
+        raise LocalRunError(f"parameter {name}: {text!r} is not allowed, it takes one of {', '.join(allowed)}")
+    if kind == "String":
+        return text
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, _PYTHON_TYPES[kind]) or (kind != "Boolean" and isinstance(value, bool)):
+        wanted = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
+        raise LocalRunError(f"parameter {name}: {text!r} is not {wanted}")
+    return value
+
+
+def _flatten(steps: list[Mapping[str, Any]], branch: tuple[str, bool] | None = None) -> list[Step]:
+    """The steps in order, those inside the branches of a condition after it."""
+    flat: list[Step] = []
+    for spec in steps:
+        own = {key: value for key, value in spec.items() if key != "Arguments"} | _without_branches(spec)
+        depends_on = referenced_steps(own) | set(spec.get("DependsOn", ())) | ({branch[0]} if branch else set())
+        step = Step(
+            name=spec["Name"],
+            type=spec["Type"],
+            spec=spec,
+            depends_on=frozenset(depends_on - {spec["Name"]}),
+            branch=branch,
+        )
+        flat.append(step)
+        if step.type == "Condition":
+            flat += _flatten(spec["Arguments"].get("IfSteps", []), (step.name, True))
+            flat += _flatten(spec["Arguments"].get("ElseSteps", []), (step.name, False))
+    return flat
+
+
+def _without_branches(spec: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = spec.get("Arguments", {})
+    return {"Arguments": {key: value for key, value in arguments.items() if key not in ("IfSteps", "ElseSteps")}}

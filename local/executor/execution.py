@@ -1,0 +1,150 @@
+"""Runs a started pipeline execution to its end: steps as their inputs become ready, independent ones in parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import LocalRunError
+from local.executor import control, processing, services, training
+from local.executor.definition import Definition, Step
+from local.executor.expressions import Scope
+from local.executor.records import ExecutionRecord, Observer, Status, StepRecord
+from local.executor.tools import Done, StepFailed, Tools
+
+_JOBS: Final[Mapping[str, Callable[[Step, dict[str, Any], Tools], Done]]] = {
+    "Lambda": services.run_lambda,
+    "Processing": processing.run_processing,
+    "Training": training.run_training,
+    "RegisterModel": services.run_register_model,
+    "Model": services.run_create_model,
+}
+_CONTROL: Final[Mapping[str, Callable[[Step, Scope], Done]]] = {
+    "Condition": control.run_condition,
+    "Fail": control.run_fail,
+}
+SUPPORTED: Final = frozenset({*_JOBS, *_CONTROL})
+
+
+class Execution:
+    """One execution; `run` may be called once. The state is recorded in the account after every change."""
+
+    def __init__(
+        self,
+        *,
+        arn: str,
+        definition: Definition,
+        scope: Scope,
+        tools: Tools,
+        max_parallel_steps: int,
+        observer: Observer,
+    ) -> None:
+        self._arn = arn
+        self._definition = definition
+        self._scope = scope
+        self._tools = tools
+        self._max_parallel_steps = max_parallel_steps
+        self._observer = observer
+        self._records: dict[str, StepRecord] = {}
+        self._done: dict[str, Done] = {}
+
+    def run(self) -> ExecutionRecord:
+        """Runs until nothing more can; a KeyboardInterrupt stops the running steps and ends it as Stopped."""
+        running: dict[Future[Done], Step] = {}
+        with ThreadPoolExecutor(self._max_parallel_steps, thread_name_prefix="step") as pool:
+            try:
+                while True:
+                    for step in self._ready():
+                        self._begin(step)
+                        running[pool.submit(self._carry_out, step, self.scope())] = step
+                    if not running:
+                        break
+                    self._collect(running, wait(running, return_when=FIRST_COMPLETED).done)
+            except BaseException as error:
+                self._tools.stop.set()
+                self._collect(running, wait(running).done)
+                if not isinstance(error, KeyboardInterrupt):
+                    self._record(status="Failed", failure_reason=f"internal error: {error!r}")
+                    raise
+        return self._conclude()
+
+    def _ready(self) -> list[Step]:
+        """Steps whose turn has come; after a failure none is started any more."""
+        if self._tools.stop.is_set() or self._failed():
+            return []
+        return [step for step in self._definition.steps if step.name not in self._records and self._may_start(step)]
+
+    def _may_start(self, step: Step) -> bool:
+        if step.branch and (step.branch[0] not in self._done or self._done[step.branch[0]].branch != step.branch[1]):
+            return False
+        return step.depends_on <= self._done.keys()
+
+    def scope(self) -> Scope:
+        """What expressions see now: the outcomes of the steps that have succeeded, among others."""
+        return replace(self._scope, steps={name: done.outcome for name, done in self._done.items()})
+
+    def _begin(self, step: Step) -> None:
+        self._records[step.name] = StepRecord(
+            name=step.name, display_name=step.display_name, type=step.type, status="Executing", started=_now()
+        )
+        self._record(status="Executing")
+        self._observer.step_started(step)
+
+    def _carry_out(self, step: Step, scope: Scope) -> Done:
+        """Runs in a thread of the pool; whatever a person can act on becomes a StepFailed."""
+        try:
+            if step.type in _CONTROL:
+                return _CONTROL[step.type](step, scope)
+            return _JOBS[step.type](step, scope.resolve(step.spec.get("Arguments", {})), self._tools)
+        except (LocalRunError, ClientError, BotoCoreError) as error:
+            raise StepFailed(" ".join(str(error).split())) from error
+        except OSError as error:
+            raise StepFailed(f"{error.strerror or error}: {error.filename or 'a file of the run'}") from error
+
+    def _collect(self, running: dict[Future[Done], Step], ended: set[Future[Done]]) -> None:
+        for future in ended:
+            step = running.pop(future)
+            record = self._records[step.name]
+            record.ended = _now()
+            error = future.exception()
+            if error is None:
+                self._done[step.name] = future.result()
+                record.status, record.metadata = "Succeeded", future.result().metadata
+            else:
+                record.status = "Stopped" if self._tools.stop.is_set() else "Failed"
+                record.failure_reason = str(error) if isinstance(error, StepFailed) else f"internal error: {error!r}"
+            self._record(status="Executing")
+            self._observer.step_ended(record)
+            if error is not None and not isinstance(error, StepFailed):
+                raise error
+
+    def _failed(self) -> StepRecord | None:
+        return next((record for record in self._records.values() if record.status == "Failed"), None)
+
+    def _conclude(self) -> ExecutionRecord:
+        failed = self._failed()
+        if self._tools.stop.is_set():
+            status, reason = "Stopped", "stopped by the user"
+        elif failed:
+            status, reason = "Failed", f"Step {failed.name} failed: {failed.failure_reason}"
+        else:
+            status, reason = "Succeeded", None
+        return self._record(status=status, failure_reason=reason)  # type: ignore[arg-type]
+
+    def _record(self, *, status: Status, failure_reason: str | None = None) -> ExecutionRecord:
+        steps = tuple(self._records.values())
+        self._tools.account.job_states.execution(
+            self._arn, status=status, failure_reason=failure_reason, steps=[step.as_listed() for step in steps]
+        )
+        return ExecutionRecord(
+            id=self._tools.execution_id, arn=self._arn, status=status, failure_reason=failure_reason, steps=steps
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,43 @@
+"""Peak memory of this process with everything it started."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+import psutil
+
+_INTERVAL_SECONDS = 0.2
+
+
+class PeakMemory:
+    """Samples the resident memory of the whole process tree while it is open; shared pages count once per process."""
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="peak-memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        own = psutil.Process()
+        while True:
+            self.peak_bytes = max(self.peak_bytes, sum(_resident(item) for item in [own, *own.children(True)]))
+            if self._stop.wait(_INTERVAL_SECONDS):
+                return
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0  # it ended between being listed and being asked
