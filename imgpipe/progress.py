@@ -1,0 +1,125 @@
+"""Shows a local run while it goes on: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from local.executor.definition import Definition, Step
+from local.executor.records import StepRecord
+
+# The metric lines of the built-in image classification algorithm, which our trainer prints too.
+_EPOCH: Final = re.compile(r"^Epoch\[(\d+)\] (Train|Validation)-([a-z_0-9]+)=([0-9.eE+-]+|nan)$")
+_STYLES: Final = {"Executing": "cyan", "Succeeded": "green", "Failed": "bold red", "Stopped": "yellow"}
+
+
+class RunProgress:
+    """An observer of local.run that renders what it hears; safe to call from several threads."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.RLock()
+        self._phase = ""
+        self._rows: dict[str, _Row] = {}
+        self._title = ""
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Renders while open."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, refresh_per_second=4, get_renderable=self._render):
+            yield
+
+    def phase(self, text: str) -> None:
+        """See RunObserver."""
+        self._phase = text
+        self._plain(text)
+
+    def execution_started(self, definition: Definition, execution_id: str, runtime: str) -> None:
+        """See RunObserver."""
+        self._phase = ""
+        self._title = f"Execution {execution_id} ({runtime} runtime)"
+        self._plain(self._title)
+
+    def step_started(self, step: Step) -> None:
+        """See Observer."""
+        with self._lock:
+            self._rows[step.name] = _Row(step.name, step.display_name)
+        self._plain(f"{step.name:<15} started: {step.display_name}")
+
+    def step_line(self, step: Step, line: str) -> None:
+        """See Observer; only epoch metrics are shown, the rest is in the log."""
+        match = _EPOCH.match(line)
+        if not match:
+            return
+        row = self._rows[step.name]
+        with self._lock:
+            row.see_metric(int(match[1]), f"{match[2].lower()} {match[3]}", float(match[4]))
+        if match[2] == "Validation" and match[3] == "accuracy":
+            self._plain(f"{step.name:<15} {row.detail}")
+
+    def step_ended(self, record: StepRecord) -> None:
+        """See Observer."""
+        with self._lock:
+            self._rows[record.name].end(record)
+        outcome = record.metadata.get("Condition", {}).get("Outcome")
+        self._plain(
+            f"{record.name:<15} {record.status.lower()} after {record.seconds:.1f} s"
+            + (f", condition is {outcome.lower()}" if outcome else "")
+        )
+
+    def _plain(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            if self._phase:
+                return Spinner("dots", text=f" {self._phase}")
+            table = Table(title=self._title, title_justify="left", box=None, pad_edge=False)
+            for heading in ("Step", "State", "Seconds", ""):
+                table.add_column(heading, justify="right" if heading == "Seconds" else "left", no_wrap=bool(heading))
+            for row in self._rows.values():
+                table.add_row(row.display_name, Text(row.status, _STYLES[row.status]), f"{row.seconds:.1f}", row.detail)
+            return Group(table)
+
+
+class _Row:
+    """What is shown of one step."""
+
+    def __init__(self, name: str, display_name: str) -> None:
+        self.name = name
+        self.display_name = display_name
+        self.status = "Executing"
+        self.detail = ""
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._epoch = -1
+        self._metrics: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began if self._seconds is None else self._seconds
+
+    def see_metric(self, epoch: int, name: str, value: float) -> None:
+        if epoch != self._epoch:
+            self._epoch, self._metrics = epoch, {}
+        self._metrics[name] = value
+        self.detail = f"epoch {epoch}: " + ", ".join(f"{key} {number:.3f}" for key, number in self._metrics.items())
+
+    def end(self, record: StepRecord) -> None:
+        self.status, self._seconds = record.status, record.seconds
+        if record.failure_reason:
+            self.detail = record.failure_reason
