@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import warnings
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-_CONFIG = str(Path(__file__).with_name("sagemaker-config.yaml"))
-
-# The SDK reads these while it is imported, or wherever it likes: a region, whether to look roles up in IAM, and
-# configuration files of the machine's and the user's, which must not change the definition.
+# The SDK reads these while it is imported, or wherever it likes: a region, whether to look roles up in IAM, whether to
+# ask the machine for credentials, and configuration files of the machine's and the user's, which must not change the
+# definition.
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
-os.environ["SAGEMAKER_ADMIN_CONFIG_OVERRIDE"] = _CONFIG
-os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = _CONFIG
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["SAGEMAKER_ADMIN_CONFIG_OVERRIDE"] = os.devnull
+os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"] = os.devnull
 
 import boto3
 from sagemaker.core.workflow.pipeline_context import PipelineSession
+from sagemaker.mlops.workflow import steps as sdk_steps
+from sagemaker.train import ModelTrainer
 
 from pipeline_def.placeholders import ARTIFACT_BUCKET, placeholder
 
 # The SDK takes a role that does not look like an ARN for a name and asks IAM; the placeholder replaces it in the text.
 STAND_IN_ROLE_ARN: Final = "arn:aws:iam::000000000000:role/execution-role"
+
+# Every processing step makes one of these, boto3 clients included, only to read the name of one of its methods.
+sdk_steps.LocalSagemakerClient = functools.cache(sdk_steps.LocalSagemakerClient)
 
 
 def offline_session(region: str) -> PipelineSession:
@@ -34,3 +39,12 @@ def offline_session(region: str) -> PipelineSession:
         logging.getLogger(name).setLevel(logging.ERROR)
     boto_session = boto3.Session(region_name=region, aws_access_key_id="definition", aws_secret_access_key="definition")
     return PipelineSession(boto_session=boto_session, default_bucket=placeholder(ARTIFACT_BUCKET))
+
+
+def training_arguments(trainer: ModelTrainer) -> Any:
+    """The arguments of a training step.
+
+    Calls `train` beneath the decorator that reports usage over the network. The SDK's own way to switch that off is a
+    configuration that it validates anew at each of some sixty look-ups, which takes longer than all the rest.
+    """
+    return ModelTrainer.train.__wrapped__(trainer, wait=False, logs=False)

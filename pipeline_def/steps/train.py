@@ -14,7 +14,7 @@ from sagemaker.train.configs import Compute, InputData, Networking
 
 from pipeline_def.hyperparameters import table
 from pipeline_def.placeholders import MXNET_IMAGE_URI, placeholder
-from pipeline_def.sdk import STAND_IN_ROLE_ARN
+from pipeline_def.sdk import STAND_IN_ROLE_ARN, training_arguments
 from pipeline_def.steps.context import Context, job_retries
 from pipeline_def.steps.preprocess import DATASET_FILE
 from pipeline_def.steps.processing import json_value, output_uri
@@ -55,7 +55,7 @@ def train_step(context: Context, preprocess: ProcessingStep) -> TrainingStep:
         name="Train",
         display_name="Train the classifier",
         description="Trains on the train channel and reports accuracy on the validation channel after each epoch.",
-        step_args=trainer.train(wait=False, logs=False),
+        step_args=training_arguments(trainer),
         cache_config=context.cache(),
         retry_policies=job_retries(),
     )

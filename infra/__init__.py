@@ -1,0 +1,1 @@
+"""The AWS infrastructure of imgpipe: settings per environment, stacks and constructs."""

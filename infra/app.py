@@ -1,0 +1,65 @@
+"""The CDK app of one environment, the same from the CDK's command line, from `python app.py` and from the tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+
+from infra.dataset_stack import DatasetStack
+from infra.environments import ROOT
+from infra.errors import InfraError
+from infra.nag import add_checks
+from infra.settings import EnvironmentSettings
+from infra.training_stack import TrainingStack
+
+
+def build_app(settings: EnvironmentSettings, *, outdir: Path | None = None, processing: Path | None = None) -> cdk.App:
+    """The unsynthesised app; `outdir` defaults to CDK_OUTDIR, `processing` (the images' source) to the repository's.
+
+    cdk.json's context is read here too, because only the CDK's command line reads it by itself: without it a direct
+    run would have other feature flags, and so another template.
+    """
+    app = cdk.App(
+        outdir=str(outdir) if outdir else None,
+        context=_feature_flags(),
+        analytics_reporting=False,
+        # cfn-lint does this in the tests; here it would be a fifth of the synth's time.
+        builtin_cloud_formation_validation=False,
+        default_stack_synthesizer=cdk.DefaultStackSynthesizer(),
+    )
+    dataset = DatasetStack(app, f"{settings.prefix}-dataset", settings=settings)
+    training = TrainingStack(
+        app,
+        f"{settings.prefix}-training",
+        settings=settings,
+        data_bucket=dataset.data_bucket.name,
+        artifact_bucket=dataset.artifact_bucket.name,
+        processing=processing or ROOT / "processing",
+    )
+    training.add_stack_dependency(dataset)
+    for key, value in {"project": settings.project, "environment": settings.environment, **settings.tags}.items():
+        cdk.Tags.of(app).add(key, value)
+    add_checks(app)
+    return app
+
+
+def synthesise(settings: EnvironmentSettings) -> None:
+    """Writes the cloud assembly to CDK_OUTDIR (default: a new temporary folder); raises InfraError on a finding."""
+    app = build_app(settings)
+    try:
+        app.synth()
+    except RuntimeError as error:
+        if "ValidationFailed" not in str(error):
+            raise
+        raise InfraError(
+            "the rules named above forbid these templates: change them, or acknowledge a finding with its reason "
+            "where it arises (infra/nag.py)"
+        ) from error
+
+
+def _feature_flags() -> dict[str, Any]:
+    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return context

@@ -1,0 +1,74 @@
+"""A bucket as this project wants every bucket: private, TLS only, versioned, encrypted, logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import EnvironmentSettings
+
+_ABORT_UPLOAD_DAYS = 7
+
+
+class SecureBucket(Construct):
+    """`<prefix>-<purpose>-<account>-<region>`; without `access_logs` it is the log bucket itself.
+
+    `expire_after` maps a key prefix to the days after which its objects expire; "" means all of them.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        purpose: str,
+        expire_after: Mapping[str, int],
+        access_logs: s3.IBucket | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        retain = settings.retain_on_destroy
+        # Others name the bucket by this text, not by an export that would tie the stacks together.
+        self.name = settings.bucket_name(purpose, account=cdk.Stack.of(self).account)
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=self.name,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix=f"{purpose}/" if access_logs else None,
+            removal_policy=cdk.RemovalPolicy.RETAIN if retain else cdk.RemovalPolicy.DESTROY,
+            auto_delete_objects=not retain,
+            lifecycle_rules=_housekeeping(settings) + _expiry(expire_after),
+        )
+        if retain and self.bucket.policy:
+            # A bucket that stays behind has to go on refusing plain HTTP.
+            self.bucket.policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+
+
+def _housekeeping(settings: EnvironmentSettings) -> list[s3.LifecycleRule]:
+    return [
+        s3.LifecycleRule(
+            id="housekeeping",
+            abort_incomplete_multipart_upload_after=cdk.Duration.days(_ABORT_UPLOAD_DAYS),
+            noncurrent_version_expiration=cdk.Duration.days(settings.noncurrent_expiry_days),
+            expired_object_delete_marker=True,
+        )
+    ]
+
+
+def _expiry(expire_after: Mapping[str, int]) -> list[s3.LifecycleRule]:
+    return [
+        s3.LifecycleRule(
+            id=f"expire-{prefix.strip('/') or 'all'}", prefix=prefix or None, expiration=cdk.Duration.days(days)
+        )
+        for prefix, days in expire_after.items()
+    ]

@@ -1,0 +1,26 @@
+"""cdk-nag: the AWS Solutions rules as part of synth, and acknowledgements that each carry their own reason."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
+from constructs import IConstruct
+
+_ACCOUNT = "<AWS::AccountId>"
+
+
+def add_checks(app: cdk.App) -> None:
+    """Makes a finding of the AWS Solutions rules fail the synth."""
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
+def acknowledge(construct: IConstruct, rule: str, *, reason: str) -> None:
+    """Accepts the finding `rule` (`Rule`, or `Rule[Finding]`) on one construct, for a reason of its own."""
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
+def acknowledge_wildcard(construct: IConstruct, resource: str, *, reason: str) -> None:
+    """Accepts one wildcard resource in the policies below `construct`: "*", or an ARN that ends in one."""
+    account = cdk.Stack.of(construct).account
+    shown = resource.replace(account, _ACCOUNT) if cdk.Token.is_unresolved(account) else resource
+    acknowledge(construct, f"AwsSolutions-IAM5[Resource::{shown}]", reason=reason)

@@ -1,0 +1,99 @@
+"""Typed settings of one environment, loaded from environments/<name>.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import Self
+
+from pipeline_def.settings import PipelineSettings
+
+# The values that CloudWatch Logs takes: PutRetentionPolicy, parameter retentionInDays.
+LogRetentionDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]  # fmt: skip
+TagKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{1,128}$")]
+TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{0,256}$")]
+
+_BUCKET_NAME_LIMIT: Final = 63
+_LONGEST_BUCKET_PURPOSE: Final = "artifacts"
+_ACCOUNT_DIGITS: Final = 12
+_OWN_TAGS: Final = frozenset({"project", "environment"})
+
+
+class EnvironmentSettings(BaseModel):
+    """All that the stacks of one environment depend on, so that equal settings give equal templates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    environment: str = Field(
+        pattern=r"^[a-z][a-z0-9]{1,11}$", description="Name of the environment; it is the name of its file"
+    )
+    project: str = Field(
+        "imgpipe",
+        pattern=r"^[a-z][a-z0-9-]{0,19}[a-z0-9]$",
+        description="First part of every name: stacks, buckets, pipeline, model package group",
+    )
+    account: str | None = Field(
+        None,
+        pattern=r"^[0-9]{12}$",
+        description="AWS account that the environment is bound to, 12 digits in quotes; absent: the caller's",
+    )
+    region: str = Field(
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region of everything in the environment"
+    )
+    permissions_boundary: str | None = Field(
+        None,
+        pattern=r"^(arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.{1,512}|[A-Za-z0-9+=,.@_-]{1,128})$",
+        description="ARN or name of an IAM policy that bounds every role of the stacks",
+    )
+    retain_on_destroy: bool = Field(
+        description="true: buckets and model versions stay when the stacks go, and the stacks are protected from "
+        "deletion; false: all of it is deleted with them",
+    )
+    execution_expiry_days: int = Field(
+        90, ge=1, le=3650, description="Age at which the outputs of an execution expire; registered models never do"
+    )
+    noncurrent_expiry_days: int = Field(
+        30, ge=1, le=3650, description="How long an overwritten or deleted object can be restored"
+    )
+    log_retention_days: LogRetentionDays = Field(90, description="Age at which function logs and bucket access logs go")
+    max_parallel_steps: int = Field(4, ge=1, le=50, description="Steps of one execution that may run at the same time")
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, max_length=40, description="Tags of every resource, besides project and environment"
+    )
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings, description="The pipeline itself")
+
+    @property
+    def prefix(self) -> str:
+        """`<project>-<environment>`, the start of every name."""
+        return f"{self.project}-{self.environment}"
+
+    def bucket_name(self, purpose: str, *, account: str) -> str:
+        """Name of a bucket; the account and region make it unique, so that no random part is needed."""
+        return f"{self.prefix}-{purpose}-{account}-{self.region}"
+
+    @model_validator(mode="after")
+    def _check_bucket_names_fit(self) -> Self:
+        longest = len(self.bucket_name(_LONGEST_BUCKET_PURPOSE, account="0" * _ACCOUNT_DIGITS))
+        if longest > _BUCKET_NAME_LIMIT:
+            raise ValueError(
+                f"project {self.project} is {longest - _BUCKET_NAME_LIMIT} characters too long for environment "
+                f"{self.environment} in {self.region}: bucket names hold all three in {_BUCKET_NAME_LIMIT} characters"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_boundary_is_in_the_account(self) -> Self:
+        parts = (self.permissions_boundary or "").split(":")
+        if self.account and len(parts) > 1 and parts[4] not in (self.account, "aws"):
+            raise ValueError(f"permissions_boundary is a policy of account {parts[4]}, not of account {self.account}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tags(self) -> Self:
+        taken = sorted(key for key in self.tags if key in _OWN_TAGS or key.lower().startswith("aws:"))
+        if taken:
+            raise ValueError(f"tags: {', '.join(taken)} cannot be set: project, environment and aws:* are taken")
+        return self

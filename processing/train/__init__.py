@@ -1,0 +1,1 @@
+"""Trainer container: ResNet image classification with the contract of SageMaker's built-in algorithm."""

@@ -1,0 +1,173 @@
+"""Pipeline, model package group, functions, images and outputs of the training stack."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cloudformation import resolve, resources
+
+from infra.environments import load_environment
+from pipeline_def import placeholders
+
+
+@pytest.fixture
+def stack(template, environment):
+    return template(environment, "training")
+
+
+def _only(stack, kind):
+    (found,) = resources(stack, kind).items()
+    return found
+
+
+def _sub(stack):
+    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
+    return pipeline["Properties"]["PipelineDefinition"]["PipelineDefinitionBody"]["Fn::Sub"]
+
+
+def test_placeholders_are_what_is_substituted(stack):
+    text, values = _sub(stack)
+    assert placeholders.find(text) == set(values) == placeholders.NAMES
+
+
+def test_substituted_definition_parses_and_holds_the_values(stack, environment):
+    text, values = _sub(stack)
+    definition = resolve({"Fn::Sub": [text, values]}, stack)
+    parsed = json.loads(definition)
+    assert "${" not in definition
+    assert len(definition) <= placeholders.MAX_DEFINITION_CHARACTERS
+    parameters = {parameter["Name"]: parameter for parameter in parsed["Parameters"]}
+    assert parameters["InputDataUri"]["DefaultValue"] == resolve(stack["Outputs"]["DatasetUri"]["Value"], stack)
+    assert "arn:aws:lambda:us-east-1:123456789012:function:imgpipe" in definition
+
+
+def test_values_need_no_escaping_inside_json(stack):
+    _, values = _sub(stack)
+    for name, value in values.items():
+        text = resolve(value, stack)
+        assert json.dumps(text) == f'"{text}"', name
+
+
+def test_pipeline_has_a_fixed_name_and_limited_parallelism(stack, environment):
+    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
+    assert pipeline["Properties"]["PipelineName"] == f"imgpipe-{environment}"
+    assert pipeline["Properties"]["ParallelismConfiguration"] == {
+        "MaxParallelExecutionSteps": load_environment(environment).max_parallel_steps
+    }
+
+
+def test_pipeline_is_created_after_its_role_may_run_it(stack):
+    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
+    role = pipeline["Properties"]["RoleArn"]["Fn::GetAtt"][0]
+    policies = [
+        name
+        for name, body in resources(stack, "AWS::IAM::Policy").items()
+        if {"Ref": role} in body["Properties"]["Roles"]
+    ]
+    assert policies
+    assert set(policies) <= set(pipeline["DependsOn"])
+
+
+def test_outputs_are_what_the_command_line_reads(stack, environment):
+    outputs = {name: resolve(body["Value"], stack) for name, body in stack["Outputs"].items()}
+    assert outputs.pop("ExecutionRoleArn").startswith("arn:aws:iam::123456789012:role/")
+    assert outputs == {
+        "PipelineName": f"imgpipe-{environment}",
+        "DataBucketName": f"imgpipe-{environment}-data-123456789012-us-east-1",
+        "ArtifactBucketName": f"imgpipe-{environment}-artifacts-123456789012-us-east-1",
+        "ModelPackageGroupName": f"imgpipe-{environment}",
+        "DatasetUri": f"s3://imgpipe-{environment}-data-123456789012-us-east-1/datasets/main/",
+    }
+    assert not any("Export" in body for body in stack["Outputs"].values())
+
+
+def test_dev_deletes_pipeline_then_versions_then_group(template):
+    stack = template("dev", "training")
+    group_id, group = _only(stack, "AWS::SageMaker::ModelPackageGroup")
+    versions_id, versions = _only(stack, "Custom::ModelPackageVersions")
+    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
+    assert group.get("DeletionPolicy", "Delete") == "Delete"
+    # CloudFormation deletes in the reverse of the order of dependencies.
+    assert group_id in versions["DependsOn"]
+    assert {group_id, versions_id} <= set(pipeline["DependsOn"])
+    assert versions["Properties"]["ModelPackageGroupName"] == group["Properties"]["ModelPackageGroupName"]
+
+
+def test_dev_purge_keeps_its_permissions_until_it_has_run(template):
+    stack = template("dev", "training")
+    _, versions = _only(stack, "Custom::ModelPackageVersions")
+    function = stack["Resources"][versions["Properties"]["ServiceToken"]["Fn::GetAtt"][0]]
+    role = function["Properties"]["Role"]["Fn::GetAtt"][0]
+    (policy,) = [
+        name
+        for name, body in resources(stack, "AWS::IAM::Policy").items()
+        if {"Ref": role} in body["Properties"]["Roles"]
+    ]
+    assert {role, policy} <= set(function["DependsOn"])
+    assert int(versions["Properties"]["ServiceTimeout"]) > function["Properties"]["Timeout"]
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_staging_and_prod_keep_the_group_for_adoption(template, environment):
+    stack = template(environment, "training")
+    _, group = _only(stack, "AWS::SageMaker::ModelPackageGroup")
+    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    # `cdk deploy --import-existing-resources` finds it by this name.
+    assert group["Properties"]["ModelPackageGroupName"] == f"imgpipe-{environment}"
+    assert not resources(stack, "Custom::ModelPackageVersions")
+
+
+def test_functions_are_small_recent_and_log_for_a_limited_time(stack, environment):
+    groups = resources(stack, "AWS::Logs::LogGroup")
+    functions = resources(stack, "AWS::Lambda::Function")
+    assert functions
+    for function in functions.values():
+        properties = function["Properties"]
+        assert properties["Runtime"] == "python3.14"
+        assert properties["Architectures"] == ["arm64"]
+        assert "VpcConfig" not in properties
+        log_group = groups[properties["LoggingConfig"]["LogGroup"]["Ref"]]
+        assert log_group["Properties"]["RetentionInDays"] == load_environment(environment).log_retention_days
+        assert log_group["Properties"]["LogGroupName"] == f"/aws/lambda/{properties['FunctionName']}"
+
+
+def test_two_images_are_built_for_amd64_from_processing(assembly, environment):
+    assets = json.loads((assembly(environment) / f"imgpipe-{environment}-training.assets.json").read_text())
+    sources = [image["source"] for image in assets["dockerImages"].values()]
+    assert {source["dockerFile"] for source in sources} == {"images/Dockerfile", "mxnet/Dockerfile"}
+    assert {source["platform"] for source in sources} == {"linux/amd64"}
+
+
+def test_images_hold_just_their_folders(assembly):
+    outdir = assembly("dev")
+    assets = json.loads((outdir / "imgpipe-dev-training.assets.json").read_text())
+    for image in assets["dockerImages"].values():
+        context = outdir / image["source"]["directory"]
+        folders = {path.name for path in context.iterdir() if path.is_dir()}
+        if image["source"]["dockerFile"] == "images/Dockerfile":
+            assert folders == {"images", "common", "preprocess"}
+        else:
+            assert folders == {"mxnet", "common", "train", "evaluate", "package"}
+        assert not list(context.rglob("__pycache__"))
+
+
+def test_stacks_are_protected_where_data_is_kept(assembly, environment):
+    manifest = json.loads((assembly(environment) / "manifest.json").read_text())
+    stacks = {
+        name: body["properties"]
+        for name, body in manifest["artifacts"].items()
+        if body["type"] == "aws:cloudformation:stack"
+    }
+    assert set(stacks) == {f"imgpipe-{environment}-dataset", f"imgpipe-{environment}-training"}
+    kept = load_environment(environment).retain_on_destroy
+    assert {properties.get("terminationProtection", False) for properties in stacks.values()} == {kept}
+    training = manifest["artifacts"][f"imgpipe-{environment}-training"]
+    assert f"imgpipe-{environment}-dataset" in training["dependencies"]
+
+
+def test_everything_taggable_is_tagged(stack, environment):
+    for kind in ("AWS::SageMaker::Pipeline", "AWS::SageMaker::ModelPackageGroup", "AWS::IAM::Role"):
+        for body in resources(stack, kind).values():
+            tags = {tag["Key"]: tag["Value"] for tag in body["Properties"]["Tags"]}
+            assert tags == {"environment": environment, "project": "imgpipe"}
