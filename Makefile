@@ -66,7 +66,7 @@ definition: .make/run ## Print the pipeline definition of ENV
 	@$(VENV)/bin/python -m pipeline_def $(ENV)
 
 golden: .make/dev ## Write the golden definition anew after a wished change
-	$(VENV)/bin/python -m pytest -q tests/unit/pipeline_def/test_golden.py --golden-update
+	GOLDEN_UPDATE=1 $(VENV)/bin/python -m pytest -q tests/unit/pipeline_def/test_golden_definition.py
 
 requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)
@@ -91,6 +91,7 @@ $(MXNET)/bin/python: | $(UV)
 	@mkdir -p .make
 	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
 	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(MXNET)/bin/python -r processing/mxnet/requirements.txt
+	$(MXNET)/bin/python scripts/complete-mxnet
 	$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
 	@touch $@
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +13,14 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from imgpipe import __version__
 from imgpipe.errors import CommandError
-from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, environment_file, parse_parameters
-from local.errors import LocalRunError
+from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, check_environment, parse_parameters
+from local.errors import LocalRunError, explain_os_error
 
+FAILED = 1
 STOPPED = 130  # 128 + SIGINT, as a shell reports it
 
 app = typer.Typer(
@@ -40,15 +44,20 @@ Environment = Annotated[str, typer.Option("--env", help="Environment: a file of 
 Params = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A pipeline parameter.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(__version__, highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Options of every command; --debug is read by `main`."""
-    if version:
-        console.print(__version__, highlight=False)
-        raise typer.Exit
 
 
 @app.command()
@@ -66,31 +75,32 @@ def run(
     from local.run import RunRequest, run_locally
 
     parameters = parse_parameters(param or [])
-    environment_file(env)
+    check_environment(env)
     if data is None:
         data = write_digits(HOME / "data" / "digits")
         parameters = PARAMETERS | parameters
     files = check_data_folder(data)
-    console.print(f"imgpipe run: environment {env}, {files} files in {data}", highlight=False, soft_wrap=True)
+    console.print(
+        f"imgpipe run: environment {env}, {files} files in {data}", highlight=False, soft_wrap=True, markup=False
+    )
     progress = RunProgress(console)
-    with _stoppable(), progress.showing():
-        result = run_locally(
-            RunRequest(
-                environment=env,
-                data=data,
-                project=ROOT,
-                home=HOME,
-                interpreters=INTERPRETERS,
-                parameters=parameters,
-                runtime=runtime.value,
-            ),
-            observer=progress,
-        )
+    request = RunRequest(
+        environment=env,
+        data=data,
+        project=ROOT,
+        home=HOME,
+        interpreters=INTERPRETERS,
+        parameters=parameters,
+        runtime=runtime.value,
+    )
+    with _interrupted_by_signals(), progress.showing():
+        result = run_locally(request, observer=progress)
     print_summary(console, result.summary, result.directory)
     if result.summary["status"] == "Stopped":
-        _end("stopped", STOPPED)
+        _end(f"stopped, what had been done is in {result.directory}", STOPPED)
     if result.summary["status"] == "Failed":
-        raise CommandError(f"{result.summary['failure_reason']} (logs: {result.directory / 'logs'})")
+        message = f"{result.summary['failure_reason']} (logs: {result.directory / 'logs'})"
+        raise CommandError(message) from result.error
 
 
 @app.command()
@@ -110,6 +120,7 @@ def upload(
         f"{deployed.data_uri}: {result.sent} sent, {result.unchanged} unchanged, {result.removed} removed",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
 
 
@@ -120,7 +131,7 @@ def start(param: Params = None, env: Environment = "dev") -> None:
 
     with service_errors_in_one_line():
         arn = Deployed(env).start(parse_parameters(param or []))
-    console.print(arn, highlight=False, soft_wrap=True)
+    console.print(arn, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -152,30 +163,49 @@ def main() -> None:
     """The console script: one line on standard error and an exit code for everything that goes wrong."""
     debug = "--debug" in sys.argv[1:]
     try:
-        app()
-    except (CommandError, LocalRunError) as error:
-        if debug:
-            raise
-        _end(str(error), 1)
-    except OSError as error:
-        if debug:
-            raise
-        _end(f"{error.strerror or error}: {error.filename or 'a file'}", 1)
+        code = app(standalone_mode=False)
     except Exception as error:
         if debug:
             raise
-        _end(f"internal error, run again with `imgpipe --debug ...` for the traceback: {error!r}", 1)
+        _end(*_explain(error))
+    if code == STOPPED:  # what typer makes of a KeyboardInterrupt
+        _end("stopped", STOPPED)
+    sys.exit(code or 0)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The line and the exit code for an error."""
+    if isinstance(error, TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "imgpipe"
+        message = error.format_message()  # empty where the help has been shown instead
+        return (f"error: {message} See `{command} --help`." if message else "", error.exit_code)
+    if isinstance(error, CommandError | LocalRunError):
+        return f"error: {error}", FAILED
+    if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as in `imgpipe models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "", FAILED
+    if isinstance(error, OSError):
+        return f"error: {explain_os_error(error)}", FAILED
+    return f"error: internal error, `imgpipe --debug ...` shows the traceback: {error!r}", FAILED
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C before the execution has begun, when there is no state to record yet."""
+def _interrupted_by_signals() -> Iterator[None]:
+    """While open, being ended or losing the terminal is the same as Ctrl-C: containers are stopped, states recorded."""
+    earlier = {
+        number: signal.signal(number, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL  # else the caller wants it otherwise, as nohup does
+    }
     try:
         yield
-    except KeyboardInterrupt:
-        _end("stopped before the execution began", STOPPED)
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(f"error: {message}" if code == 1 else message, file=sys.stderr)
+    if message:
+        print(message, file=sys.stderr)
     sys.exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from imgpipe.errors import CommandError
-from imgpipe.project import DEFAULT_PROJECT, environment_file
+from imgpipe.project import environment_settings
 from local.executor.definition import Definition
-from local.storage import read_text, split_uri
+from local.storage import all_files, read_text, split_uri
 
 _UPLOAD_THREADS = 16
+_BLOCK_BYTES = 2**20
+_DELETE_BATCH = 1000  # of DeleteObjects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,10 @@ class Deployed:
     """The deployed stacks of an environment; raises CommandError where there are none."""
 
     def __init__(self, environment: str) -> None:
-        settings = environment_file(environment)
+        settings = environment_settings(environment)
         self._environment = environment
-        self._region = settings["region"]
-        self._stack = f"{settings.get('project', DEFAULT_PROJECT)}-{environment}-training"
+        self._region = settings.region
+        self._stack = f"{settings.project}-{environment}-training"
         self._outputs = self._read_outputs()
 
     def _client(self, service: str) -> Any:
@@ -65,13 +67,11 @@ class Deployed:
         """Sends the files that are new or changed; with `delete`, removes objects that the folder does not hold."""
         s3, (bucket, prefix) = self._client("s3"), split_uri(self.data_uri)
         present = _listing(s3, bucket, f"{prefix}/")
-        local = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in _visible_files(folder)}
+        local = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in all_files(folder, hidden=False)}
         changed = [(key, path) for key, path in local.items() if present.get(key) != _etag(path)]
-        with ThreadPoolExecutor(_UPLOAD_THREADS) as pool:
-            list(pool.map(lambda item: s3.put_object(Bucket=bucket, Key=item[0], Body=item[1].read_bytes()), changed))
+        _send(s3, bucket, changed)
         removed = sorted(present.keys() - local.keys()) if delete else []
-        for key in removed:
-            s3.delete_object(Bucket=bucket, Key=key)
+        _remove(s3, bucket, removed)
         return UploadResult(sent=len(changed), unchanged=len(local) - len(changed), removed=len(removed))
 
     def start(self, parameters: Mapping[str, str]) -> str:
@@ -86,17 +86,19 @@ class Deployed:
     def execution(self, execution_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """An execution (the newest without an id) and its steps in order of their start."""
         sagemaker, pipeline = self._client("sagemaker"), self._outputs["PipelineName"]
-        listed = sagemaker.list_pipeline_executions(
+        pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
             PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending"
         )
-        arns = [item["PipelineExecutionArn"] for item in listed["PipelineExecutionSummaries"]]
-        chosen = [arn for arn in arns if execution_id in (None, arn, arn.rsplit("/", 1)[-1])]
-        if not chosen:
-            what = f"execution {execution_id} is not among the newest" if execution_id else "there is no execution yet"
-            raise CommandError(f"{what} of {pipeline}: start one with `imgpipe start --env {self._environment}`")
-        description = sagemaker.describe_pipeline_execution(PipelineExecutionArn=chosen[0])
-        steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=chosen[0], SortOrder="Ascending")
-        return description, steps["PipelineExecutionSteps"]
+        arns = (item["PipelineExecutionArn"] for page in pages for item in page["PipelineExecutionSummaries"])
+        arn = next((arn for arn in arns if execution_id in (None, arn, arn.rsplit("/", 1)[-1])), None)
+        if arn is None:
+            what = f"has no execution {execution_id}" if execution_id else "has no execution yet"
+            raise CommandError(f"pipeline {pipeline} {what}: start one with `imgpipe start --env {self._environment}`")
+        pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+            PipelineExecutionArn=arn, SortOrder="Ascending"
+        )
+        steps = [step for page in pages for step in page["PipelineExecutionSteps"]]
+        return sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn), steps
 
     def models(self) -> list[dict[str, Any]]:
         """The versions in the model package group, newest first: version, arn, approval_status, created, accuracy."""
@@ -131,10 +133,27 @@ def service_errors_in_one_line() -> Iterator[None]:
         raise CommandError(" ".join(str(error).split())) from error
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
+def _send(s3: Any, bucket: str, files: Sequence[tuple[str, Path]]) -> None:
+    """Puts files in one piece each, so that their ETags are their MD5; a failure or Ctrl-C drops what has not begun."""
+
+    def put(item: tuple[str, Path]) -> None:
+        with item[1].open("rb") as body:
+            s3.put_object(Bucket=bucket, Key=item[0], Body=body)
+
+    pool = ThreadPoolExecutor(_UPLOAD_THREADS)
+    try:
+        for _ in pool.map(put, files):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _remove(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+    for begin in range(0, len(keys), _DELETE_BATCH):
+        batch = [{"Key": key} for key in keys[begin : begin + _DELETE_BATCH]]
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+        if errors := answer.get("Errors"):
+            raise CommandError(f"s3://{bucket}/{errors[0]['Key']} could not be removed: {errors[0]['Message']}")
 
 
 def _listing(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
@@ -144,4 +163,8 @@ def _listing(s3: Any, bucket: str, prefix: str) -> dict[str, str]:
 
 def _etag(path: Path) -> str:
     """The ETag of an object that was put in one piece and encrypted by S3: its MD5."""
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +23,24 @@ def write_digits(directory: Path) -> Path:
     """Writes the 1,797 digits below `directory`, ten class folders, unless they are there; returns `directory`."""
     if directory.is_dir():
         return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as partial:
+        _write_pictures(Path(partial) / "complete")
+        try:
+            (Path(partial) / "complete").rename(directory)
+        except OSError:
+            if not directory.is_dir():  # else another run was quicker
+                raise
+    return directory
+
+
+def _write_pictures(directory: Path) -> None:
     import cv2  # late: both libraries take time to import
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    partial = directory.with_name(f".{directory.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     for number, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
-        folder = partial / str(digit)
+        folder = directory / str(digit)
         folder.mkdir(parents=True, exist_ok=True)
         pixels = (image * (255 / _BRIGHTEST)).round().astype("uint8")
         (folder / f"{number:04d}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    partial.rename(directory)
-    return directory

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -20,7 +20,14 @@ from local.executor.records import StepRecord
 
 # The metric lines of the built-in image classification algorithm, which our trainer prints too.
 _EPOCH: Final = re.compile(r"^Epoch\[(\d+)\] (Train|Validation)-([a-z_0-9]+)=([0-9.eE+-]+|nan)$")
-_STYLES: Final = {"Executing": "cyan", "Succeeded": "green", "Failed": "bold red", "Stopped": "yellow"}
+_STYLES: Final = {
+    "Waiting": "dim",
+    "Not run": "dim",
+    "Executing": "cyan",
+    "Succeeded": "green",
+    "Failed": "bold red",
+    "Stopped": "yellow",
+}
 
 
 class RunProgress:
@@ -32,6 +39,7 @@ class RunProgress:
         self._phase = ""
         self._rows: dict[str, _Row] = {}
         self._title = ""
+        self._spinner = Spinner("dots")
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -39,8 +47,11 @@ class RunProgress:
         if not self._console.is_terminal:
             yield
             return
-        with Live(console=self._console, refresh_per_second=4, get_renderable=self._render):
-            yield
+        with Live(console=self._console, refresh_per_second=8, get_renderable=self._render):
+            try:
+                yield
+            finally:
+                self._finish()
 
     def phase(self, text: str) -> None:
         """See RunObserver."""
@@ -49,14 +60,17 @@ class RunProgress:
 
     def execution_started(self, definition: Definition, execution_id: str, runtime: str) -> None:
         """See RunObserver."""
-        self._phase = ""
-        self._title = f"Execution {execution_id} ({runtime} runtime)"
+        with self._lock:
+            self._phase = ""
+            self._title = f"Execution {execution_id} ({runtime} runtime)"
+            # A Fail step is the way that nobody hopes for: it is shown when it comes.
+            self._rows = {step.name: _Row(step.display_name) for step in definition.steps if step.type != "Fail"}
         self._plain(self._title)
 
     def step_started(self, step: Step) -> None:
         """See Observer."""
         with self._lock:
-            self._rows[step.name] = _Row(step.name, step.display_name)
+            self._rows.setdefault(step.name, _Row(step.display_name)).begin()
         self._plain(f"{step.name:<15} started: {step.display_name}")
 
     def step_line(self, step: Step, line: str) -> None:
@@ -64,8 +78,8 @@ class RunProgress:
         match = _EPOCH.match(line)
         if not match:
             return
-        row = self._rows[step.name]
         with self._lock:
+            row = self._rows[step.name]
             row.see_metric(int(match[1]), f"{match[2].lower()} {match[3]}", float(match[4]))
         if match[2] == "Validation" and match[3] == "accuracy":
             self._plain(f"{step.name:<15} {row.detail}")
@@ -84,34 +98,51 @@ class RunProgress:
         if not self._console.is_terminal:
             self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
+    def _finish(self) -> None:
+        with self._lock:
+            self._phase = ""
+            for row in self._rows.values():
+                row.finish()
+
     def _render(self) -> RenderableType:
         with self._lock:
             if self._phase:
-                return Spinner("dots", text=f" {self._phase}")
-            table = Table(title=self._title, title_justify="left", box=None, pad_edge=False)
-            for heading in ("Step", "State", "Seconds", ""):
-                table.add_column(heading, justify="right" if heading == "Seconds" else "left", no_wrap=bool(heading))
+                self._spinner.update(text=f" {self._phase}")
+                return self._spinner
+            if not self._rows:
+                return Text()  # it ended before the execution began; the error says why
+            table = Table(title=Text(self._title), title_justify="left", box=None, pad_edge=False)
+            table.add_column("Step", no_wrap=True)
+            table.add_column("State", no_wrap=True)
+            table.add_column("Seconds", justify="right", no_wrap=True)
+            table.add_column("", overflow="fold")
             for row in self._rows.values():
-                table.add_row(row.display_name, Text(row.status, _STYLES[row.status]), f"{row.seconds:.1f}", row.detail)
-            return Group(table)
+                seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+                table.add_row(Text(row.title), Text(row.status, _STYLES[row.status]), seconds, Text(row.detail))
+            return table
 
 
 class _Row:
     """What is shown of one step."""
 
-    def __init__(self, name: str, display_name: str) -> None:
-        self.name = name
-        self.display_name = display_name
-        self.status = "Executing"
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.status = "Waiting"
         self.detail = ""
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._seconds: float | None = None
         self._epoch = -1
         self._metrics: dict[str, float] = {}
 
     @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began if self._seconds is None else self._seconds
+    def seconds(self) -> float | None:
+        """Time since the step began or until it ended; None before."""
+        if self._began is None or self._seconds is not None:
+            return self._seconds
+        return time.monotonic() - self._began
+
+    def begin(self) -> None:
+        self.status, self._began = "Executing", time.monotonic()
 
     def see_metric(self, epoch: int, name: str, value: float) -> None:
         if epoch != self._epoch:
@@ -123,3 +154,7 @@ class _Row:
         self.status, self._seconds = record.status, record.seconds
         if record.failure_reason:
             self.detail = record.failure_reason
+
+    def finish(self) -> None:
+        if self.status == "Waiting":
+            self.status = "Not run"

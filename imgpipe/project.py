@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from imgpipe.errors import CommandError
+from local.storage import all_files
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOME: Final = ROOT / ".imgpipe"
@@ -18,14 +20,33 @@ INTERPRETERS: Final = {"images": Path(sys.executable), "mxnet": ROOT / ".venv-mx
 DEFAULT_PROJECT: Final = "imgpipe"
 
 
-def environment_file(name: str) -> dict[str, Any]:
-    """The raw content of environments/<name>.yaml; raises CommandError naming the known ones for an unknown name."""
-    path = ROOT / "environments" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(item.stem for item in path.parent.glob("*.yaml")))
-        raise CommandError(f"environment {name!r} is unknown: use one of {known}")
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return content
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSettings:
+    """Where an environment is deployed, and the first part of its names."""
+
+    region: str
+    project: str
+
+
+def check_environment(name: str) -> Path:
+    """The file of an environment; raises CommandError naming the known ones for an unknown name."""
+    files = {path.stem: path for path in sorted((ROOT / "environments").glob("*.yaml"))}
+    if name not in files:
+        raise CommandError(f"environment {name!r} is unknown: use one of {', '.join(files)}")
+    return files[name]
+
+
+def environment_settings(name: str) -> DeploymentSettings:
+    """What a command needs of an environment's file; `infra` checks all of it at synth."""
+    path = check_environment(name)
+    label = f"environments/{path.name}"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise CommandError(f"{label}: no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("region"), str):
+        raise CommandError(f"{label}: region: is required, for instance `region: us-east-1`")
+    return DeploymentSettings(region=content["region"], project=str(content.get("project", DEFAULT_PROJECT)))
 
 
 def parse_parameters(texts: list[str]) -> dict[str, str]:
@@ -35,6 +56,8 @@ def parse_parameters(texts: list[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise CommandError(f"--param {text!r}: write it as Name=value, for instance --param Epochs=5")
+        if name in parameters:
+            raise CommandError(f"--param {name} is given twice: leave one of them out")
         parameters[name] = value
     return parameters
 
@@ -45,8 +68,7 @@ def check_data_folder(folder: Path) -> int:
         raise CommandError(f"{folder} does not exist: give a folder that holds one folder of images for each class")
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder: give a folder that holds one folder of images for each class")
-    classes = [item for item in folder.iterdir() if item.is_dir() and not item.name.startswith(".")]
-    files = sum(1 for item in classes for path in item.rglob("*") if path.is_file())
+    files = sum(1 for path in all_files(folder, hidden=False) if path.parent != folder)
     if not files:
         raise CommandError(f"{folder} holds no class folders with images: it must look like {folder}/CLASS/IMAGE.jpg")
     return files

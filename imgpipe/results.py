@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _MEBIBYTE = 2**20
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
@@ -17,36 +19,43 @@ def print_summary(console: Console, summary: dict[str, Any], directory: Path) ->
     table = Table(title="Result", title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("Status", summary["status"])
+    for heading, value in _rows(summary, directory):
+        table.add_row(heading, Text(value))
+    console.print(table, highlight=False)
+
+
+def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]:
+    yield "Status", summary["status"]
     if dataset := summary["dataset"]:
         counts = ", ".join(f"{split} {dataset['counts'][split]}" for split in ("train", "validation", "test"))
-        table.add_row("Data", f"{len(dataset['classes'])} classes; {counts}; rejected {dataset['rejected']}")
+        yield "Data", f"{len(dataset['classes'])} classes; {counts}; rejected {dataset['rejected']}"
     for name in _SHOWN_METRICS if summary["metrics"] else ():
         if (value := summary["metrics"].get(name)) is not None:
-            table.add_row(name.replace("_", " ").capitalize(), f"{value:.4f}")
+            yield name.replace("_", " ").capitalize(), f"{value:.4f}"
     if gate := summary["gate"]:
         verdict = "passed" if gate["passed"] else "not passed"
-        table.add_row("Gate", f"{verdict}: {gate['metric']} {gate['value']:.4f}, threshold {gate['threshold']}")
+        yield "Gate", f"{verdict}: {gate['metric']} {gate['value']:.4f}, threshold {gate['threshold']}"
     if package := summary["model_package"]:
-        table.add_row("Model package", package["arn"])
-        table.add_row("Approval", package["approval_status"])
-    table.add_row("Time", f"{summary['seconds']:.0f} s, peak memory {summary['peak_memory_bytes'] / _MEBIBYTE:.0f} MiB")
+        yield "Model package", package["arn"]
+        yield "Approval", package["approval_status"]
+    yield "Time", f"{summary['seconds']:.0f} s, peak memory {summary['peak_memory_bytes'] / _MEBIBYTE:.0f} MiB"
     report = directory / "report.html"
-    table.add_row("Report" if report.exists() else "Files", str(report if report.exists() else directory))
-    console.print(table, highlight=False)
+    yield "Report" if report.exists() else "Files", str(report if report.exists() else directory)
 
 
 def print_execution(console: Console, execution: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     """One execution of a deployed pipeline with its steps."""
     name = execution["PipelineExecutionArn"].rsplit("/", 1)[-1]
-    table = Table(title=f"Execution {name}: {execution['PipelineExecutionStatus']}", title_justify="left", box=None)
+    table = Table(
+        title=Text(f"Execution {name}: {execution['PipelineExecutionStatus']}"), title_justify="left", box=None
+    )
     for heading in ("Step", "State", "Seconds", "Reason"):
         table.add_column(heading, overflow="fold")
     for step in steps:
         began, ended = step.get("StartTime"), step.get("EndTime")
         seconds = f"{(ended - began).total_seconds():.0f}" if began and ended else ""
         reason = step.get("FailureReason", "")
-        table.add_row(step.get("StepDisplayName", step["StepName"]), step["StepStatus"], seconds, reason)
+        table.add_row(step.get("StepDisplayName", step["StepName"]), step["StepStatus"], seconds, Text(reason))
     console.print(table, highlight=False)
     if reason := execution.get("FailureReason"):
         console.print(reason, highlight=False, markup=False)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,16 +13,19 @@ from typing import Any, Literal, Protocol
 from local.assembly import read_assembly
 from local.containers.docker import DockerRuntime, docker_answers
 from local.containers.job import Runtime
-from local.containers.process import ProcessRuntime
-from local.emulator.account import EmulatedAccount, emulated_account
+from local.containers.process import ProcessRuntime, missing_interpreter
+from local.directory import RunDirectory, new_directory
+from local.emulator.account import emulated_account
+from local.errors import LocalRunError
 from local.executor.definition import Definition
 from local.executor.execution import SUPPORTED, Execution
 from local.executor.expressions import Scope
 from local.executor.records import Observer
 from local.executor.tools import Tools
 from local.memory import PeakMemory
-from local.storage import read_text, upload
-from local.summary import summarise, write_atomically
+from local.pipeline import DeployedPipeline, StartedExecution
+from local.storage import all_files, read_text, upload
+from local.summary import summarise
 from local.synth import synthesise
 
 RuntimeName = Literal["auto", "process", "docker"]
@@ -48,10 +49,11 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Where a run's files are, and the content of its summary.json."""
+    """Where a run's files are, the content of its summary.json, and what made it fail, for a traceback."""
 
     directory: Path
     summary: dict[str, Any]
+    error: BaseException | None = None
 
 
 class RunObserver(Observer, Protocol):
@@ -73,118 +75,72 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
     """
     began = time.monotonic()
     with ExitStack() as stack:
+        make_runtime = _choose_runtime(request)
         memory = stack.enter_context(PeakMemory())
-        staging = stack.enter_context(_staging(request.home / "runs"))
+        directory = stack.enter_context(new_directory(request.home / "runs"))
         observer.phase(f"Synthesising environment {request.environment}")
-        assembly = synthesise(request.environment, project=request.project, outdir=staging / "cdk.out")
+        assembly = synthesise(request.environment, project=request.project, outdir=directory.assembly)
         account = stack.enter_context(emulated_account(region=assembly.stacks[0].region))
         observer.phase("Deploying its stacks into an emulated account")
-        pipeline = account.deploy(assembly)[PIPELINE_OUTPUT]
-        definition, values = _deployed(account, pipeline, request.parameters)
+        pipeline = DeployedPipeline.read(account, account.deploy(assembly)[PIPELINE_OUTPUT])
+        pipeline.definition.refuse_unsupported(SUPPORTED)
+        values = pipeline.definition.parameter_values(request.parameters)
         observer.phase(f"Uploading {request.data}")
-        upload(account.client("s3"), request.data, values[DATA_PARAMETER])
-        execution, directory = _start(request, staging, account, pipeline, definition, values, observer)
+        upload(account.objects, request.data, values[DATA_PARAMETER], files=all_files(request.data, hidden=False))
+        started = pipeline.start(request.parameters)
+        directory.settle(started.id)
+        execution = _execution(pipeline, started, values, directory, make_runtime(directory), observer)
         record = execution.run()
         summary = summarise(
             record,
-            definition=definition,
+            definition=pipeline.definition,
             scope=execution.scope(),
             s3=account.client("s3"),
             seconds=time.monotonic() - began,
             peak_memory_bytes=memory.peak_bytes,
         )
-        _copy_report(directory)
-        write_atomically(directory / "summary.json", summary)
-        return RunResult(directory=directory, summary=summary)
+        directory.write_summary(summary)
+        return RunResult(directory=directory.path, summary=summary, error=record.error)
 
 
-@contextmanager
-def _staging(runs: Path) -> Iterator[Path]:
-    """A directory that becomes the run's own once the execution has an id, and is removed if it never does."""
-    runs.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix=".new-", dir=runs))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+def _choose_runtime(request: RunRequest) -> Callable[[RunDirectory], Runtime]:
+    """Checked before anything is done: minutes later is late to hear that a Python environment is missing."""
+    if request.runtime == "docker" or (request.runtime == "auto" and docker_answers()):
+        return lambda directory: DockerRuntime(build_log=directory.logs / "docker-build.log")
+    for image, interpreter in request.interpreters.items():
+        if not interpreter.exists():
+            raise LocalRunError(missing_interpreter(image, interpreter))
+    return lambda directory: ProcessRuntime(interpreters=request.interpreters)
 
 
-def _deployed(
-    account: EmulatedAccount, pipeline: str, parameters: Mapping[str, str]
-) -> tuple[Definition, dict[str, Any]]:
-    """The definition as the account has it, and the parameters' values."""
-    text = account.client("sagemaker").describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
-    definition = Definition.parse(text)
-    definition.refuse_unsupported(SUPPORTED)
-    return definition, definition.parameter_values(parameters)
-
-
-def _start(
-    request: RunRequest,
-    staging: Path,
-    account: EmulatedAccount,
-    pipeline: str,
-    definition: Definition,
+def _execution(
+    pipeline: DeployedPipeline,
+    started: StartedExecution,
     values: Mapping[str, Any],
+    directory: RunDirectory,
+    runtime: Runtime,
     observer: RunObserver,
-) -> tuple[Execution, Path]:
-    sagemaker, s3 = account.client("sagemaker"), account.client("s3")
-    arn = sagemaker.start_pipeline_execution(
-        PipelineName=pipeline,
-        PipelineParameters=[{"Name": name, "Value": value} for name, value in request.parameters.items()],
-    )["PipelineExecutionArn"]
-    described = sagemaker.describe_pipeline(PipelineName=pipeline)
-    execution_id = arn.rsplit("/", 1)[-1]
-    directory = _settle(staging, execution_id)
-    runtime = _runtime(request, directory)
-    observer.execution_started(definition, execution_id, runtime.name)
-    execution = Execution(
-        arn=arn,
-        definition=definition,
+) -> Execution:
+    observer.execution_started(pipeline.definition, started.id, runtime.name)
+    s3 = pipeline.account.client("s3")
+    return Execution(
+        arn=started.arn,
+        definition=pipeline.definition,
         scope=Scope(
             parameters=values,
-            execution={
-                "PipelineExecutionId": execution_id,
-                "PipelineExecutionArn": arn,
-                "PipelineName": pipeline,
-                "PipelineArn": described["PipelineArn"],
-                "StartDateTime": described["LastRunTime"].isoformat(),
-                "CurrentDateTime": described["LastRunTime"].isoformat(),
-            },
+            execution=pipeline.execution_values(started),
             steps={},
             read_object=lambda uri: read_text(s3, uri),
         ),
         tools=Tools(
-            account=account,
+            account=pipeline.account,
             runtime=runtime,
-            images=read_assembly(directory / "cdk.out").images,
-            directory=directory,
-            execution_id=execution_id,
+            images=read_assembly(directory.assembly).images,
+            directory=directory.path,
+            execution_id=started.id,
             stop=threading.Event(),
             on_line=observer.step_line,
         ),
-        max_parallel_steps=described["ParallelismConfiguration"].get("MaxParallelExecutionSteps", 4),
+        max_parallel_steps=pipeline.max_parallel_steps,
         observer=observer,
     )
-    return execution, directory
-
-
-def _settle(staging: Path, execution_id: str) -> Path:
-    """Gives the run its directory, and points `latest` at it."""
-    directory = staging.rename(staging.with_name(execution_id))
-    link = directory.with_name(f".latest-{execution_id}")
-    link.symlink_to(execution_id)
-    link.replace(directory.with_name("latest"))
-    (directory / "logs").mkdir()
-    return directory
-
-
-def _runtime(request: RunRequest, directory: Path) -> Runtime:
-    if request.runtime == "docker" or (request.runtime == "auto" and docker_answers()):
-        return DockerRuntime(build_log=directory / "logs" / "docker-build.log")
-    return ProcessRuntime(interpreters=request.interpreters)
-
-
-def _copy_report(directory: Path) -> None:
-    for report in directory.glob("steps/*/processing/output/*/report.html"):
-        shutil.copyfile(report, directory / "report.html")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from local.executor.definition import Definition
@@ -13,23 +11,23 @@ from local.executor.expressions import Scope, StepOutcome
 from local.executor.records import ExecutionRecord
 from local.storage import read_text
 
-# The property files that the pipeline declares; see pipeline_def/steps.
-_DATASET, _EVALUATION = "Dataset", "Evaluation"
+# Names that the pipeline declares, see pipeline_def/steps: two property files, and the metrics in the second.
+DATASET, EVALUATION, METRICS = "Dataset", "Evaluation", "metrics"
 
 
 def summarise(
     record: ExecutionRecord, *, definition: Definition, scope: Scope, s3: Any, seconds: float, peak_memory_bytes: int
 ) -> dict[str, Any]:
     """The content of summary.json; `scope` holds the outcomes of the steps that have succeeded."""
-    dataset = _property_file(_DATASET, scope.steps, s3)
-    evaluation = _property_file(_EVALUATION, scope.steps, s3)
+    dataset = _property_file(DATASET, scope.steps, s3)
+    evaluation = _property_file(EVALUATION, scope.steps, s3)
     shown = ("content_hash", "classes", "counts", "rejected")
     return {
         "execution_id": record.id,
         "status": record.status,
         "failure_reason": record.failure_reason,
         "dataset": {key: dataset[key] for key in shown} if dataset else None,
-        "metrics": {name: item["value"] for name, item in evaluation["metrics"].items()} if evaluation else None,
+        "metrics": {name: item["value"] for name, item in evaluation[METRICS].items()} if evaluation else None,
         "gate": _gate(record, definition, scope),
         "model_package": _model_package(scope.steps),
         "steps": [
@@ -47,17 +45,6 @@ def summarise(
     }
 
 
-def write_atomically(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON beside `path` and renames it, so that a reader sees all of it or none."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def _property_file(name: str, steps: Mapping[str, StepOutcome], s3: Any) -> dict[str, Any] | None:
     uris = [outcome.property_files[name] for outcome in steps.values() if name in outcome.property_files]
     return json.loads(read_text(s3, uris[0])) if uris else None
@@ -70,8 +57,9 @@ def _gate(record: ExecutionRecord, definition: Definition, scope: Scope) -> dict
         if step.type != "Condition" or step.name not in ended:
             continue
         condition = step.spec["Arguments"]["Conditions"][0]
-        path = condition.get("LeftValue", {}).get("Std:JsonGet", {}).get("Path", "")
-        if path.startswith("metrics."):
+        left = condition.get("LeftValue")
+        path = left.get("Std:JsonGet", {}).get("Path", "") if isinstance(left, dict) else ""
+        if path.startswith(f"{METRICS}."):
             return {
                 "metric": path.split(".")[1],
                 "value": scope.resolve(condition["LeftValue"]),

@@ -8,13 +8,18 @@ import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from local.assembly import ImageAsset
 from local.containers.job import ContainerJob, Ended
-from local.containers.stream import run_logged
+from local.containers.stream import GRACE_SECONDS, run_logged
 from local.errors import LocalRunError
 
-_ANSWER_SECONDS = 10
+_ANSWER_SECONDS: Final = 10
+# The exit status of `docker run` itself: the engine refused, the command cannot be run, or is not there; beyond,
+# 128 + n where signal n ended the container. https://docs.docker.com/engine/containers/run/#exit-status
+_NOT_STARTED: Final = frozenset({125, 126, 127})
+_SIGNALLED: Final = range(129, 129 + 64)
 
 
 def docker_answers() -> bool:
@@ -33,39 +38,42 @@ class DockerRuntime:
 
     name = "docker"
 
-    def __init__(self, *, build_log: Path) -> None:
+    def __init__(self, *, build_log: Path, grace_seconds: float = GRACE_SECONDS) -> None:
         self._build_log = build_log
+        self._grace_seconds = grace_seconds
         self._built: set[str] = set()
         self._lock = threading.Lock()
 
     def run(self, job: ContainerJob, *, on_line: Callable[[str], None], stop: threading.Event) -> Ended:
-        """See `Runtime.run`; raises LocalRunError where the image cannot be built."""
+        """See `Runtime.run`; raises LocalRunError where Docker cannot build or start the container."""
         with self._lock:
-            if job.image.tag not in self._built:
+            if job.image.tag not in self._built and not stop.is_set():
                 self._build(job.image, on_line=on_line, stop=stop)
-        exit_code = run_logged(
-            run_command(job),
-            environment=os.environ,
-            directory=job.root,
-            log=job.log,
-            on_line=on_line,
-            stop=stop,
-        )
-        # The client ends with 128 + n where signal n ended the container.
-        return Ended(exit_code=128 - exit_code if exit_code in (137, 139, 143) else exit_code)
+        exit_code = self._docker(run_command(job), job.root, job.log, on_line, stop)
+        if stop.is_set():
+            # The client may have been killed before it could hand the signal on.
+            subprocess.run(["docker", "rm", "--force", job.name], capture_output=True, check=False)
+        if exit_code in _NOT_STARTED:
+            raise LocalRunError(f"docker could not start the container of image {job.image.name}: see {job.log}")
+        return Ended(exit_code=128 - exit_code if exit_code in _SIGNALLED else exit_code)
 
     def _build(self, image: ImageAsset, *, on_line: Callable[[str], None], stop: threading.Event) -> None:
-        exit_code = run_logged(
-            build_command(image),
-            environment=os.environ,
-            directory=image.directory,
-            log=self._build_log,
-            on_line=on_line,
-            stop=stop,
-        )
-        if exit_code != 0:
+        if self._docker(build_command(image), image.directory, self._build_log, on_line, stop) != 0:
             raise LocalRunError(f"docker could not build image {image.name}: see {self._build_log}")
         self._built.add(image.tag)
+
+    def _docker(
+        self, command: list[str], directory: Path, log: Path, on_line: Callable[[str], None], stop: threading.Event
+    ) -> int:
+        return run_logged(
+            command,
+            environment=os.environ,
+            directory=directory,
+            log=log,
+            on_line=on_line,
+            stop=stop,
+            grace_seconds=self._grace_seconds,
+        )
 
 
 def image_reference(image: ImageAsset) -> str:
@@ -93,11 +101,13 @@ def run_command(job: ContainerJob) -> list[str]:
         "run",
         "--rm",
         "--init",
+        f"--name={job.name}",
         "--network=none",
         "--platform=linux/amd64",
         f"--user={os.getuid()}:{os.getgid()}",
         f"--volume={job.root.resolve()}:/opt/ml",
         "--env=ML_ROOT=/opt/ml",
+        "--env=HOME=/tmp",  # the caller's user has none in the image
         *(f"--env={name}={value}" for name, value in sorted(job.environment.items())),
         *([f"--entrypoint={entrypoint[0]}"] if entrypoint else []),
         image_reference(job.image),

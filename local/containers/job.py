@@ -31,15 +31,19 @@ class Ended:
 
     exit_code: int
 
-    def reason(self, message_file: Path) -> str:
-        """Why it failed: the container's own message where it left one, else the exit code or signal."""
-        if message_file.is_file() and (message := message_file.read_text(encoding="utf-8", errors="replace").strip()):
-            return message
-        if self.exit_code < 0:
-            return (
-                f"killed by signal {-self.exit_code}{' (out of memory?)' if self.exit_code == -signal.SIGKILL else ''}"
-            )
-        return f"ended with exit code {self.exit_code} and left no message"
+    def reason(self, message: str) -> str:
+        """Why it failed, as the service words a job's FailureReason; `message` is what the container left."""
+        if self.exit_code >= 0:
+            return f"AlgorithmError: {message or 'the container left no message'}, exit code: {self.exit_code}"
+        name = signal.Signals(-self.exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        detail = f": {message}" if message else ""
+        return f"AlgorithmError: the container was killed by {name}{hint}{detail}, exit code: {128 - self.exit_code}"
+
+
+def read_message(path: Path) -> str:
+    """What a container left in its message or failure file, in one line; empty where it left none."""
+    return " ".join(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else ""
 
 
 class Runtime(Protocol):

@@ -9,11 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.containers.job import ContainerJob, Ended
-from local.containers.stream import run_logged
+from local.containers.stream import GRACE_SECONDS, run_logged
 from local.errors import LocalRunError
 
 # What a program needs of the machine; nothing else is handed on, credentials least of all.
 _HANDED_ON = ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH")
+
+
+def missing_interpreter(image: str, interpreter: Path | None) -> str:
+    """The error's text where the Python environment of an image is not there."""
+    return f"image {image} has no Python environment ({interpreter or 'none is configured'}): run `make setup`"
 
 
 class ProcessRuntime:
@@ -21,16 +26,15 @@ class ProcessRuntime:
 
     name = "process"
 
-    def __init__(self, *, interpreters: Mapping[str, Path]) -> None:
+    def __init__(self, *, interpreters: Mapping[str, Path], grace_seconds: float = GRACE_SECONDS) -> None:
         self._interpreters = interpreters
+        self._grace_seconds = grace_seconds
 
     def run(self, job: ContainerJob, *, on_line: Callable[[str], None], stop: threading.Event) -> Ended:
         """See `Runtime.run`; raises LocalRunError where the image's Python environment is missing."""
         interpreter = self._interpreters.get(job.image.name)
         if interpreter is None or not interpreter.exists():
-            raise LocalRunError(
-                f"step {job.name}: no Python environment for image {job.image.name} ({interpreter}): run `make setup`"
-            )
+            raise LocalRunError(missing_interpreter(job.image.name, interpreter))
         entrypoint = list(job.entrypoint or image_entrypoint(job.image.directory / job.image.dockerfile))
         if entrypoint[0] == "python":
             entrypoint[0] = str(interpreter)
@@ -49,6 +53,7 @@ class ProcessRuntime:
             log=job.log,
             on_line=on_line,
             stop=stop,
+            grace_seconds=self._grace_seconds,
         )
         return Ended(exit_code=exit_code)
 

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,10 +21,17 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from local.assembly import CloudAssembly, FileAsset, Stack
 from local.emulator.cloudformation import completed_types, refuse_unknown_types
 from local.emulator.functions import real_functions
+from local.emulator.objects import ObjectStore
 from local.emulator.sagemaker import JobStates, completed_actions
 from local.errors import LocalRunError
+from local.storage import all_files
 
 _CONFIG: Final = {"lambda": {"use_docker": False}}
+_NO_CONFIGURATION: Final = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 class EmulatedAccount:
@@ -33,10 +41,17 @@ class EmulatedAccount:
         self.region = region
         self.account_id = account_id
         self.job_states = JobStates(account=account_id, region=region)
+        self.objects = ObjectStore(account=account_id, region=region)
+        self._session = boto3.Session(region_name=region)
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the account's region."""
-        return boto3.client(service, region_name=self.region)  # type: ignore[call-overload]
+        """The account's client of a service; clients may be shared between threads, the making of them may not."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service)  # type: ignore[call-overload]
+            return self._clients[service]
 
     def deploy(self, assembly: CloudAssembly) -> dict[str, str]:
         """Publishes the file assets and creates the stacks in order; returns the outputs of all of them.
@@ -89,12 +104,28 @@ def emulated_account(*, region: str) -> Iterator[EmulatedAccount]:
     """An empty account for as long as the context is open."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ExitStack() as stack:
+        stack.enter_context(_without_users_configuration())
         stack.enter_context(mock_aws(config=_CONFIG))
         stack.enter_context(completed_types())
         stack.enter_context(completed_actions())
         endpoint = functools.cache(lambda: _serve(stack))
         stack.enter_context(real_functions(endpoint))
         yield EmulatedAccount(region=region)
+
+
+@contextmanager
+def _without_users_configuration() -> Iterator[None]:
+    """Hides profiles, endpoints and credentials of the machine: they would lead out of the account, or be missing."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in hidden:
+        del os.environ[name]
+    os.environ |= _NO_CONFIGURATION
+    try:
+        yield
+    finally:
+        for name in _NO_CONFIGURATION:
+            os.environ.pop(name, None)
+        os.environ |= hidden
 
 
 def _serve(stack: ExitStack) -> str:
@@ -111,8 +142,6 @@ def _serve(stack: ExitStack) -> str:
 def _zip(directory: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for folder, _, names in os.walk(directory):
-            for name in sorted(names):
-                path = Path(folder) / name
-                archive.write(path, path.relative_to(directory))
+        for path in all_files(directory):
+            archive.write(path, path.relative_to(directory))
     return buffer.getvalue()

@@ -121,8 +121,16 @@ class ModelPackageGroup(_Model):
     def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
         backend = sagemaker_backends[account][region]
         description = properties.get("ModelPackageGroupDescription", "")
-        arn = backend.create_model_package_group(name, description, properties.get("Tags", []))
+        if name in backend.model_package_groups:
+            arn = backend.model_package_groups[name].arn
+            backend.model_package_groups[name].model_package_group_description = description
+        else:
+            arn = backend.create_model_package_group(name, description, properties.get("Tags", []))
         return cls(arn, {"ModelPackageGroupArn": arn})
+
+    @classmethod
+    def delete(cls, name: str, account: str, region: str) -> None:
+        del sagemaker_backends[account][region].model_package_groups[name.rsplit("/", 1)[-1]]
 
 
 class BucketPolicy(_Model):

@@ -16,11 +16,11 @@ def main(handler: str, answer_file: str) -> None:
     event = json.load(sys.stdin)
     try:
         result = getattr(importlib.import_module(module), name)(event, SimpleNamespace(aws_request_id="local"))
-        answer = {"result": result}
+        answer = json.dumps({"result": result})
     except Exception as error:  # Lambda's runtime turns every exception of a handler into an answer
         traceback.print_exc()
-        answer = {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
-    Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
+        answer = json.dumps({"error": {"errorType": type(error).__name__, "errorMessage": str(error)}})
+    Path(answer_file).write_text(answer, encoding="utf-8")
 
 
 if __name__ == "__main__":

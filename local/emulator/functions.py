@@ -60,6 +60,8 @@ def _run(function: Any, event: str, endpoint: str) -> tuple[dict[str, Any], str]
         answer = Path(folder) / ".answer.json"
         environ = {
             "PATH": os.environ.get("PATH", ""),
+            "HOME": folder,  # so that the user's AWS configuration is out of sight
+            "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHONPATH": folder,
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": function.region,
@@ -69,18 +71,31 @@ def _run(function: Any, event: str, endpoint: str) -> tuple[dict[str, Any], str]
             "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
             **(function.environment_vars or {}),
         }
-        done = subprocess.run(
-            [sys.executable, str(_RUNNER), function.handler, str(answer)],
-            input=event,
-            env=environ,
-            cwd=folder,
-            timeout=int(function.timeout),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, str(_RUNNER), function.handler, str(answer)],
+                input=event,
+                env=environ,
+                cwd=folder,
+                timeout=int(function.timeout),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return _failed("Sandbox.Timedout", f"Task timed out after {function.timeout} seconds"), _text(error.stdout)
         if not answer.exists():
-            reason = f"the function's process ended with {done.returncode}"
-            return {"error": {"errorType": "Runtime.ExitError", "errorMessage": reason}}, done.stdout
+            return _failed("Runtime.ExitError", f"Runtime exited with exit status {done.returncode}"), done.stdout
         return json.loads(answer.read_text(encoding="utf-8")), done.stdout
+
+
+def _failed(kind: str, message: str) -> dict[str, Any]:
+    """What Lambda answers where the handler itself could not."""
+    return {"error": {"errorType": kind, "errorMessage": message}}
+
+
+def _text(output: bytes | str | None) -> str:
+    """After a timeout Python hands the output over undecoded."""
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

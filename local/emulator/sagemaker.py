@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final
 
 from moto.core.responses import ActionResult
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
+
+_RUNNING: Final = "InProgress"
+# A training job has a second status, which names the phase while it runs.
+_SECONDARY: Final = {_RUNNING: "Training"}
 
 
 class JobStates:
@@ -18,38 +22,66 @@ class JobStates:
     def __init__(self, *, account: str, region: str) -> None:
         self._backend = sagemaker_backends[account][region]
 
-    def processing(self, name: str, *, status: str, **fields: Any) -> None:
-        """Sets the state of a processing job and the request's fields that moto drops."""
-        job = self._backend.processing_jobs[name]
-        job.processing_job_status = status
-        _update(job, fields)
+    def complete_processing(self, name: str, **fields: Any) -> None:
+        """Sets fields of a processing job, in snake case, that moto has no value for."""
+        _update(self._backend.processing_jobs[name], fields)
 
-    def training(self, name: str, *, status: str, **fields: Any) -> None:
-        """Sets the state of a training job."""
+    def complete_training(self, name: str, **fields: Any) -> None:
+        """Sets fields of a training job that moto has no value for, and removes those that it makes up."""
         job = self._backend.training_jobs[name]
-        job.training_job_status = job.secondary_status = status
-        _update(job, fields)
+        job.algorithm_specification.pop("MetricDefinitions", None)
+        _update(job, {"final_metric_data_list": [], "secondary_status_transitions": []} | fields)
+
+    def processing(self, name: str, *, status: str, failure_reason: str | None = None) -> None:
+        """Sets the state of a processing job."""
+        ended = None if status == _RUNNING else _now()
+        _update(
+            self._backend.processing_jobs[name],
+            {"processing_job_status": status, "failure_reason": failure_reason, "processing_end_time": ended},
+        )
+
+    def training(self, name: str, *, status: str, failure_reason: str | None = None) -> None:
+        """Sets the state of a training job."""
+        ended = None if status == _RUNNING else _now()
+        _update(
+            self._backend.training_jobs[name],
+            {
+                "training_job_status": status,
+                "secondary_status": _SECONDARY.get(status, status),
+                "failure_reason": failure_reason,
+                "training_end_time": ended,
+            },
+        )
 
     def execution(self, arn: str, *, status: str, failure_reason: str | None, steps: list[dict[str, Any]]) -> None:
         """Sets the state of a pipeline execution and of its steps, in order of their start."""
-        pipeline = next(item for item in self._backend.pipelines.values() if arn in item.pipeline_executions)
-        execution = pipeline.pipeline_executions[arn]
-        execution.pipeline_execution_status = status
-        execution.pipeline_execution_failure_reason = failure_reason
-        execution.last_modified_time = datetime.now(timezone.utc)
-        execution.steps = steps
+        _update(
+            _execution(self._backend, arn),
+            {
+                "pipeline_execution_status": status,
+                "pipeline_execution_failure_reason": failure_reason,
+                "steps": steps,
+            },
+        )
 
 
-def _update(job: Any, fields: dict[str, Any]) -> None:
-    job.last_modified_time = datetime.now(timezone.utc)
+def _update(item: Any, fields: dict[str, Any]) -> None:
+    item.last_modified_time = _now()
     for name, value in fields.items():
-        setattr(job, name, value)
+        setattr(item, name, value)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 @contextmanager
 def completed_actions() -> Iterator[None]:
-    """While open, moto answers ListPipelineExecutionSteps, and DescribePipelineExecution with its failure reason."""
-    describe = SageMakerModelBackend.describe_pipeline_execution
+    """While open, moto lists the steps of an execution, tells why it failed, and lists executions in order."""
+    describe, list_all = (
+        SageMakerModelBackend.describe_pipeline_execution,
+        SageMakerResponse.list_pipeline_executions,
+    )
 
     def describe_with_reason(self: SageMakerModelBackend, pipeline_execution_arn: str) -> dict[str, Any]:
         answer: dict[str, Any] = describe(self, pipeline_execution_arn)
@@ -57,19 +89,28 @@ def completed_actions() -> Iterator[None]:
         answer.pop("FailureReason")
         return answer | ({"FailureReason": reason} if reason else {})
 
+    def list_in_order(self: SageMakerResponse) -> ActionResult:
+        answer = self.sagemaker_backend.list_pipeline_executions(self._get_param("PipelineName"))
+        listed = answer["PipelineExecutionSummaries"]  # in order of their start
+        return ActionResult({"PipelineExecutionSummaries": _ordered(self, listed)})
+
     def list_steps(self: SageMakerResponse) -> ActionResult:
         execution = _execution(self.sagemaker_backend, self._get_param("PipelineExecutionArn"))
-        steps = list(getattr(execution, "steps", []))
-        newest_first = self._get_param("SortOrder", "Descending") == "Descending"
-        return ActionResult({"PipelineExecutionSteps": steps[::-1] if newest_first else steps})
+        return ActionResult({"PipelineExecutionSteps": _ordered(self, list(getattr(execution, "steps", [])))})
 
     SageMakerModelBackend.describe_pipeline_execution = describe_with_reason
+    SageMakerResponse.list_pipeline_executions = list_in_order
     SageMakerResponse.list_pipeline_execution_steps = list_steps
     try:
         yield
     finally:
         SageMakerModelBackend.describe_pipeline_execution = describe
+        SageMakerResponse.list_pipeline_executions = list_all
         del SageMakerResponse.list_pipeline_execution_steps
+
+
+def _ordered(request: SageMakerResponse, items: list[Any]) -> list[Any]:
+    return items if request._get_param("SortOrder", "Descending") == "Ascending" else items[::-1]
 
 
 def _execution(backend: SageMakerModelBackend, arn: str) -> Any:

@@ -39,8 +39,8 @@ def holds(condition: Mapping[str, Any], scope: Scope) -> bool:
 def _compare(kind: str, left: Any, right: Any) -> bool:
     if _family(left) is not _family(right):
         raise LocalRunError(f"condition {kind}: {left!r} and {right!r} are of different types and cannot be compared")
-    if _family(left) is bool and kind != "Equals":
-        raise LocalRunError(f"condition {kind}: booleans can only be compared with Equals")
+    if _family(left) not in (float, str) and not (_family(left) is bool and kind == "Equals"):
+        raise LocalRunError(f"condition {kind}: {left!r} cannot be compared, only numbers and strings can")
     return _COMPARISONS[kind](left, right)
 
 

@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from local.errors import LocalRunError
@@ -45,15 +46,12 @@ class Definition:
 
     @classmethod
     def parse(cls, text: str) -> Definition:
-        """Raises LocalRunError for an unknown version and for a dependency on a step that does not exist."""
+        """Raises LocalRunError for an unknown version, a step named twice, and a dependency that cannot be met."""
         document = json.loads(text)
-        if document["Version"] != VERSION:
-            raise LocalRunError(f"definition version {document['Version']} is unknown: {VERSION} can be run")
+        if document.get("Version") != VERSION:
+            raise LocalRunError(f"definition version {document.get('Version')} is unknown: {VERSION} can be run")
         steps = tuple(_flatten(document["Steps"]))
-        names = {step.name for step in steps}
-        for step in steps:
-            if unknown := step.depends_on - names:
-                raise LocalRunError(f"step {step.name} depends on {', '.join(sorted(unknown))}, which does not exist")
+        _check_dependencies(steps)
         return cls(parameters=tuple(document.get("Parameters", [])), steps=steps)
 
     def refuse_unsupported(self, supported: frozenset[str]) -> None:
@@ -75,7 +73,7 @@ class Definition:
             if name not in declared:
                 near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
                 hint = f"did you mean {near[0]}? " if near else ""
-                raise LocalRunError(f"parameter {name} is unknown: {hint}Known: {', '.join(sorted(declared))}")
+                raise LocalRunError(f"parameter {name} is unknown: {hint}Known ones: {', '.join(sorted(declared))}")
         values = {}
         for name, parameter in declared.items():
             if name in overrides:
@@ -95,13 +93,34 @@ def _typed(parameter: Mapping[str, Any], text: str) -> Any:
     if kind == "String":
         return text
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = json.loads(text, parse_constant=_no_number)
+    except ValueError:
         value = None
     if not isinstance(value, _PYTHON_TYPES[kind]) or (kind != "Boolean" and isinstance(value, bool)):
         wanted = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}[kind]
         raise LocalRunError(f"parameter {name}: {text!r} is not {wanted}")
     return value
+
+
+def _no_number(text: str) -> None:
+    """Python reads NaN and Infinity as numbers; JSON and the service know neither."""
+    raise ValueError(text)
+
+
+def _check_dependencies(steps: tuple[Step, ...]) -> None:
+    """Refuses what would leave steps waiting for ever."""
+    names = [step.name for step in steps]
+    for step in steps:
+        if names.count(step.name) > 1:
+            raise LocalRunError(f"step {step.name} is defined twice: a name must be unique")
+        if unknown := step.depends_on - set(names):
+            raise LocalRunError(f"step {step.name} depends on {', '.join(sorted(unknown))}, which does not exist")
+    try:
+        tuple(TopologicalSorter({step.name: step.depends_on for step in steps}).static_order())
+    except CycleError as error:
+        raise LocalRunError(
+            f"steps depend on each other in a circle: {' -> '.join(reversed(error.args[1]))}"
+        ) from error
 
 
 def _flatten(steps: list[Mapping[str, Any]], branch: tuple[str, bool] | None = None) -> list[Step]:
@@ -114,7 +133,7 @@ def _flatten(steps: list[Mapping[str, Any]], branch: tuple[str, bool] | None = N
             name=spec["Name"],
             type=spec["Type"],
             spec=spec,
-            depends_on=frozenset(depends_on - {spec["Name"]}),
+            depends_on=frozenset(depends_on),
             branch=branch,
         )
         flat.append(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.errors import LocalRunError
+from local.errors import LocalRunError, explain_os_error
 from local.executor import control, processing, services, training
 from local.executor.definition import Definition, Step
 from local.executor.expressions import Scope
@@ -52,32 +53,51 @@ class Execution:
         self._observer = observer
         self._records: dict[str, StepRecord] = {}
         self._done: dict[str, Done] = {}
+        self._running: dict[Future[Done], Step] = {}
+        self._error: BaseException | None = None
 
     def run(self) -> ExecutionRecord:
-        """Runs until nothing more can; a KeyboardInterrupt stops the running steps and ends it as Stopped."""
-        running: dict[Future[Done], Step] = {}
+        """Runs until nothing more can; a KeyboardInterrupt stops the running steps and ends it as Stopped.
+
+        A failed step lets those that run already come to their end; none is started any more.
+        """
         with ThreadPoolExecutor(self._max_parallel_steps, thread_name_prefix="step") as pool:
             try:
-                while True:
-                    for step in self._ready():
-                        self._begin(step)
-                        running[pool.submit(self._carry_out, step, self.scope())] = step
-                    if not running:
-                        break
-                    self._collect(running, wait(running, return_when=FIRST_COMPLETED).done)
-            except BaseException as error:
-                self._tools.stop.set()
-                self._collect(running, wait(running).done)
-                if not isinstance(error, KeyboardInterrupt):
-                    self._record(status="Failed", failure_reason=f"internal error: {error!r}")
-                    raise
+                self._advance(pool)
+            except KeyboardInterrupt:
+                self._stop()
+            except BaseException:
+                self._stop()
+                raise
         return self._conclude()
 
+    def _advance(self, pool: ThreadPoolExecutor) -> None:
+        while True:
+            for step in self._ready():
+                self._begin(step)
+                self._running[pool.submit(self._carry_out, step, self.scope())] = step
+            if not self._running:
+                return
+            self._collect(wait(self._running, return_when=FIRST_COMPLETED).done)
+
+    def _stop(self) -> None:
+        """Ends what runs; a runtime needs its grace at most, so a second interrupt changes nothing."""
+        self._tools.stop.set()
+        while self._running:
+            try:
+                self._collect(wait(self._running).done)
+            except KeyboardInterrupt:
+                continue
+        for record in self._records.values():
+            if record.status == "Executing":  # interrupted between two lines of this class
+                record.status, record.ended = "Stopped", _now()
+
     def _ready(self) -> list[Step]:
-        """Steps whose turn has come; after a failure none is started any more."""
-        if self._tools.stop.is_set() or self._failed():
+        """Steps whose turn has come, as many as may run now; after a failure none is started any more."""
+        if self._failed():
             return []
-        return [step for step in self._definition.steps if step.name not in self._records and self._may_start(step)]
+        ready = [step for step in self._definition.steps if step.name not in self._records and self._may_start(step)]
+        return ready[: self._max_parallel_steps - len(self._running)]
 
     def _may_start(self, step: Step) -> bool:
         if step.branch and (step.branch[0] not in self._done or self._done[step.branch[0]].branch != step.branch[1]):
@@ -96,32 +116,38 @@ class Execution:
         self._observer.step_started(step)
 
     def _carry_out(self, step: Step, scope: Scope) -> Done:
-        """Runs in a thread of the pool; whatever a person can act on becomes a StepFailed."""
+        """Runs in a thread of the pool; every failure becomes a StepFailed, a bug with its traceback in the log."""
         try:
             if step.type in _CONTROL:
                 return _CONTROL[step.type](step, scope)
             return _JOBS[step.type](step, scope.resolve(step.spec.get("Arguments", {})), self._tools)
+        except StepFailed:
+            raise
         except (LocalRunError, ClientError, BotoCoreError) as error:
             raise StepFailed(" ".join(str(error).split())) from error
         except OSError as error:
-            raise StepFailed(f"{error.strerror or error}: {error.filename or 'a file of the run'}") from error
+            raise StepFailed(explain_os_error(error)) from error
+        except Exception as error:
+            with self._tools.log(step).open("a", encoding="utf-8") as log:
+                traceback.print_exception(error, file=log)
+            raise StepFailed(f"internal error: {error!r}") from error
 
-    def _collect(self, running: dict[Future[Done], Step], ended: set[Future[Done]]) -> None:
+    def _collect(self, ended: set[Future[Done]]) -> None:
         for future in ended:
-            step = running.pop(future)
+            step, error = self._running[future], future.exception()
             record = self._records[step.name]
             record.ended = _now()
-            error = future.exception()
             if error is None:
                 self._done[step.name] = future.result()
                 record.status, record.metadata = "Succeeded", future.result().metadata
+            elif self._tools.stop.is_set():
+                record.status = "Stopped"
             else:
-                record.status = "Stopped" if self._tools.stop.is_set() else "Failed"
-                record.failure_reason = str(error) if isinstance(error, StepFailed) else f"internal error: {error!r}"
+                record.status, record.failure_reason = "Failed", str(error)
+                self._error = self._error or error
+            del self._running[future]
             self._record(status="Executing")
             self._observer.step_ended(record)
-            if error is not None and not isinstance(error, StepFailed):
-                raise error
 
     def _failed(self) -> StepRecord | None:
         return next((record for record in self._records.values() if record.status == "Failed"), None)
@@ -129,12 +155,10 @@ class Execution:
     def _conclude(self) -> ExecutionRecord:
         failed = self._failed()
         if self._tools.stop.is_set():
-            status, reason = "Stopped", "stopped by the user"
-        elif failed:
-            status, reason = "Failed", f"Step {failed.name} failed: {failed.failure_reason}"
-        else:
-            status, reason = "Succeeded", None
-        return self._record(status=status, failure_reason=reason)  # type: ignore[arg-type]
+            return self._record(status="Stopped", failure_reason="stopped by the user")
+        if failed:
+            return self._record(status="Failed", failure_reason=f"Step {failed.name} failed: {failed.failure_reason}")
+        return self._record(status="Succeeded")
 
     def _record(self, *, status: Status, failure_reason: str | None = None) -> ExecutionRecord:
         steps = tuple(self._records.values())
@@ -142,7 +166,12 @@ class Execution:
             self._arn, status=status, failure_reason=failure_reason, steps=[step.as_listed() for step in steps]
         )
         return ExecutionRecord(
-            id=self._tools.execution_id, arn=self._arn, status=status, failure_reason=failure_reason, steps=steps
+            id=self._tools.execution_id,
+            arn=self._arn,
+            status=status,
+            failure_reason=failure_reason,
+            steps=steps,
+            error=self._error,
         )
 
 

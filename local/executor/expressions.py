@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jsonpath_ng import parse as parse_json_path
-from jsonpath_ng.exceptions import JSONPathError
 
 from local.errors import LocalRunError
 
@@ -68,13 +68,15 @@ class Scope:
 
     def _json_get(self, expression: Mapping[str, Any]) -> Any:
         path = expression["Path"]
-        uri = self._property_file(expression["PropertyFile"]) if "PropertyFile" in expression else None
-        uri = uri or self.resolve(expression["S3Uri"])
+        if "PropertyFile" in expression:
+            uri = self._property_file(expression["PropertyFile"])
+        else:
+            uri = self.resolve(expression["S3Uri"])
         try:
-            found = parse_json_path(path).find(json.loads(self.read_object(uri)))
-        except (JSONPathError, json.JSONDecodeError) as error:
-            raise LocalRunError(f"JsonGet of {path} in {uri}: {error}") from error
-        if len(found) != 1 or isinstance(found[0].value, dict | list):
+            found = _parse_path(path).find(json.loads(self.read_object(uri)))
+        except json.JSONDecodeError as error:
+            raise LocalRunError(f"JsonGet of {path}: {uri} is not JSON: {error}") from error
+        if len(found) != 1 or found[0].value is None or isinstance(found[0].value, dict | list):
             raise LocalRunError(f"JsonGet: {uri} has no single value at {path}: check the path and what the step wrote")
         return found[0].value
 
@@ -84,6 +86,14 @@ class Scope:
         if not match or not file or file[1] not in self.steps.get(match[1], StepOutcome()).property_files:
             raise LocalRunError(f"definition: {reference['Get']} is not a property file of a step that has run")
         return self.steps[match[1]].property_files[file[1]]
+
+
+@functools.cache
+def _parse_path(path: str) -> Any:
+    try:
+        return parse_json_path(path)
+    except Exception as error:  # jsonpath_ng raises several kinds, some of them plain exceptions
+        raise LocalRunError(f"JsonGet: {path!r} is no JSON path: {' '.join(str(error).split())}") from error
 
 
 def as_text(value: Any) -> str:
@@ -132,6 +142,6 @@ def _step_into(value: Any, match: re.Match[str]) -> Any:
         return value[match[1]]
     if match[3] is not None:
         return value[int(match[3])]
-    if isinstance(value, list):
+    if isinstance(value, list):  # of inputs, outputs or channels
         return next(item for item in value if match[2] in (item.get(key) for key in _NAME_KEYS))
     return value[match[2]]

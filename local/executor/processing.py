@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any
 
-from local.containers.job import ContainerJob
+from local.containers.job import ContainerJob, read_message
+from local.errors import LocalRunError
 from local.executor.definition import Step
 from local.executor.expressions import StepOutcome
-from local.executor.tools import Done, StepFailed, Tools
+from local.executor.tools import FAILURE_REASON_LIMIT, Done, StepFailed, Tools
 from local.storage import download, upload
 
 _CONTAINER_ROOT = "/opt/ml/"
@@ -17,18 +20,14 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     """Runs a processing job; its property files may then be read by JsonGet."""
     name, sagemaker = tools.job_name(step), tools.account.client("sagemaker")
     arn = sagemaker.create_processing_job(ProcessingJobName=name, **arguments)["ProcessingJobArn"]
-    request = {
-        "environment": arguments.get("Environment"),
-        "processing_resources": arguments["ProcessingResources"],
-    }
-    tools.account.job_states.processing(name, status="InProgress", **request)
-    try:
+    # moto drops these fields of the request.
+    tools.account.job_states.complete_processing(
+        name,
+        environment=arguments.get("Environment"),
+        processing_resources=arguments["ProcessingResources"],
+    )
+    with tools.recorded(functools.partial(tools.account.job_states.processing, name)):
         _run(step, arguments, tools)
-    except BaseException as error:
-        status = "Stopped" if tools.stop.is_set() else "Failed"
-        tools.account.job_states.processing(name, status=status, failure_reason=str(error))
-        raise
-    tools.account.job_states.processing(name, status="Completed")
     description = sagemaker.describe_processing_job(ProcessingJobName=name)
     return Done(
         outcome=StepOutcome(properties=description, property_files=_property_files(step, arguments)),
@@ -37,37 +36,55 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
 
 
 def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
-    root, s3 = tools.step_directory(step), tools.account.client("s3")
-    outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    for item in arguments.get("ProcessingInputs", []):
-        download(s3, item["S3Input"]["S3Uri"], root / _below_root(item["S3Input"]["LocalPath"]))
+    root, store = tools.step_directory(step), tools.account.objects
+    inputs, outputs = arguments.get("ProcessingInputs", []), _outputs(arguments)
+    for item in inputs:
+        download(store, item["S3Input"]["S3Uri"], root / _below_root(item["S3Input"]["LocalPath"]))
     for item in outputs:
         (root / _below_root(item["S3Output"]["LocalPath"])).mkdir(parents=True, exist_ok=True)
-    (root / "output").mkdir(exist_ok=True)
+    (root / "output").mkdir(parents=True, exist_ok=True)
+    ended = tools.runtime.run(
+        _job(step, arguments, tools), on_line=lambda line: tools.on_line(step, line), stop=tools.stop
+    )
+    message = read_message(root / "output" / "message")
+    if message:
+        tools.account.job_states.complete_processing(tools.job_name(step), exit_message=message[:FAILURE_REASON_LIMIT])
+    if ended.exit_code != 0:
+        raise StepFailed(ended.reason(message))
+    for item in outputs:
+        upload(store, root / _below_root(item["S3Output"]["LocalPath"]), item["S3Output"]["S3Uri"])
+    for item in inputs:
+        tools.drop(root / _below_root(item["S3Input"]["LocalPath"]))
+
+
+def _job(step: Step, arguments: dict[str, Any], tools: Tools) -> ContainerJob:
     application = arguments["AppSpecification"]
-    job = ContainerJob(
-        name=step.name,
+    return ContainerJob(
+        name=tools.job_name(step),
         image=tools.image(application["ImageUri"]),
-        root=root,
+        root=tools.step_directory(step),
         log=tools.log(step),
         entrypoint=application.get("ContainerEntrypoint"),
         arguments=application.get("ContainerArguments", []),
         environment=arguments.get("Environment", {}),
     )
-    ended = tools.runtime.run(job, on_line=lambda line: tools.on_line(step, line), stop=tools.stop)
-    if ended.exit_code != 0:
-        raise StepFailed(ended.reason(root / "output" / "message"))
-    for item in outputs:
-        upload(s3, root / _below_root(item["S3Output"]["LocalPath"]), item["S3Output"]["S3Uri"])
 
 
-def _below_root(path: str) -> str:
-    return path.removeprefix(_CONTAINER_ROOT)
+def _outputs(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    outputs: list[dict[str, Any]] = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    return outputs
+
+
+def _below_root(path: str) -> Path:
+    """A path inside the container relative to its root, the only place that the two share."""
+    relative = Path(path.removeprefix(_CONTAINER_ROOT))
+    if not path.startswith(_CONTAINER_ROOT) or ".." in relative.parts:
+        raise LocalRunError(f"local path {path} is not below {_CONTAINER_ROOT}: only what lies there can be exchanged")
+    return relative
 
 
 def _property_files(step: Step, arguments: dict[str, Any]) -> dict[str, str]:
-    outputs = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
-    uris = {item["OutputName"]: item["S3Output"]["S3Uri"] for item in outputs}
+    uris = {item["OutputName"]: item["S3Output"]["S3Uri"].rstrip("/") for item in _outputs(arguments)}
     return {
         file["PropertyFileName"]: f"{uris[file['OutputName']]}/{file['FilePath']}"
         for file in step.spec.get("PropertyFiles", [])

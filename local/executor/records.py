@@ -52,6 +52,7 @@ class ExecutionRecord:
     status: Status
     failure_reason: str | None
     steps: tuple[StepRecord, ...]
+    error: BaseException | None = None  # what made the first failed step fail, for its traceback
 
 
 class Observer(Protocol):

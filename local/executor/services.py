@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from local.executor.definition import Step
-from local.executor.expressions import StepOutcome
+from local.executor.expressions import StepOutcome, as_text
 from local.executor.tools import Done, StepFailed, Tools
 
 _OUTPUT_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -27,13 +27,25 @@ def run_lambda(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     payload = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         raise StepFailed(payload.get("errorMessage", "the function failed without a message"))
-    outputs = {}
-    for declared in step.spec.get("OutputParameters", []):
-        name, kind = declared["OutputName"], declared["OutputType"]
-        if name not in payload or not isinstance(payload[name], _OUTPUT_TYPES[kind]):
-            raise StepFailed(f"the function answered {payload.get(name)!r} for output {name}, declared as {kind}")
-        outputs[name] = payload[name]
-    return Done(outcome=StepOutcome(outputs=outputs), metadata={"Lambda": {"Arn": arn}})
+    outputs = {declared["OutputName"]: _output(payload, declared) for declared in step.spec.get("OutputParameters", [])}
+    return Done(
+        outcome=StepOutcome(outputs=outputs),
+        metadata={"Lambda": {"Arn": arn, "OutputParameters": [_listed(*item) for item in outputs.items()]}},
+    )
+
+
+def _output(payload: Any, declared: Mapping[str, str]) -> Any:
+    name, kind = declared["OutputName"], declared["OutputType"]
+    if not isinstance(payload, dict) or name not in payload:
+        raise StepFailed(f"the function's answer lacks output {name}, declared as {kind}")
+    value = payload[name]
+    if not isinstance(value, _OUTPUT_TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
+        raise StepFailed(f"the function answered {value!r} for output {name}, declared as {kind}")
+    return value
+
+
+def _listed(name: str, value: Any) -> dict[str, str]:
+    return {"Name": name, "Value": as_text(value)}
 
 
 def run_register_model(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:

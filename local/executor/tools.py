@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from local.executor.expressions import StepOutcome
 
 BUILTIN_REPOSITORY = "/image-classification:"
 TRAINER_IMAGE = "mxnet"
+
+
+FAILURE_REASON_LIMIT = 1024  # characters, of FailureReason and ExitMessage in the service's models
 
 
 class StepFailed(Exception):
@@ -57,6 +62,25 @@ class Tools:
     def log(self, step: Step) -> Path:
         """The log file of a step."""
         return self.directory / "logs" / f"{step.name}.log"
+
+    def drop(self, inputs: Path) -> None:
+        """Removes the copy of a step's inputs once it has succeeded; they lie where they came from."""
+        shutil.rmtree(inputs)
+
+    @contextmanager
+    def recorded(self, set_status: Callable[..., None]) -> Iterator[None]:
+        """Records a job's states while it is carried out; `set_status` takes `status` and `failure_reason`."""
+        set_status(status="InProgress")
+        try:
+            yield
+        except BaseException as error:
+            stopped = self.stop.is_set()
+            set_status(
+                status="Stopped" if stopped else "Failed",
+                failure_reason=None if stopped else str(error)[:FAILURE_REASON_LIMIT],
+            )
+            raise
+        set_status(status="Completed")
 
     def image(self, uri: str) -> ImageAsset:
         """The deployed image asset behind a URI; the built-in algorithm is stood in for by our trainer."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import tarfile
 from pathlib import Path
 from typing import Any
 
-from local.containers.job import ContainerJob
+from local.containers.job import ContainerJob, read_message
 from local.executor.definition import Step
 from local.executor.expressions import StepOutcome
 from local.executor.tools import Done, StepFailed, Tools
@@ -22,30 +23,27 @@ def run_training(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     name, sagemaker = tools.job_name(step), tools.account.client("sagemaker")
     arn = sagemaker.create_training_job(TrainingJobName=name, **arguments)["TrainingJobArn"]
     states = tools.account.job_states
-    states.training(name, status="InProgress", final_metric_data_list=[])
-    try:
+    states.complete_training(name, environment=arguments.get("Environment"))
+    artifact = sagemaker.describe_training_job(TrainingJobName=name)["ModelArtifacts"]["S3ModelArtifacts"]
+    with tools.recorded(functools.partial(states.training, name)):
         _run(step, arguments, tools)
-        _store_artifact(tools.step_directory(step), _artifact_uri(arguments, name), tools)
-    except BaseException as error:
-        status = "Stopped" if tools.stop.is_set() else "Failed"
-        states.training(name, status=status, failure_reason=str(error))
-        raise
-    states.training(name, status="Completed")
+        _store_artifact(tools.step_directory(step), artifact, tools)
+        tools.drop(tools.step_directory(step) / "input" / "data")
     description = sagemaker.describe_training_job(TrainingJobName=name)
     return Done(outcome=StepOutcome(properties=description), metadata={"TrainingJob": {"Arn": arn}})
 
 
 def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
-    root, s3 = tools.step_directory(step), tools.account.client("s3")
+    root = tools.step_directory(step)
     for channel in arguments["InputDataConfig"]:
         source = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        download(s3, source, root / "input" / "data" / channel["ChannelName"])
+        download(tools.account.objects, source, root / "input" / "data" / channel["ChannelName"])
     for folder in ("model", "output"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     _write_configuration(root / "input" / "config", arguments)
     specification = arguments["AlgorithmSpecification"]
     job = ContainerJob(
-        name=step.name,
+        name=tools.job_name(step),
         image=tools.image(specification["TrainingImage"]),
         root=root,
         log=tools.log(step),
@@ -55,7 +53,7 @@ def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
     )
     ended = tools.runtime.run(job, on_line=lambda line: tools.on_line(step, line), stop=tools.stop)
     if ended.exit_code != 0:
-        raise StepFailed(ended.reason(root / "output" / "failure"))
+        raise StepFailed(ended.reason(read_message(root / "output" / "failure")))
 
 
 def _write_configuration(directory: Path, arguments: dict[str, Any]) -> None:
@@ -72,15 +70,11 @@ def _write_configuration(directory: Path, arguments: dict[str, Any]) -> None:
     resources = {"current_host": _HOST, "hosts": [_HOST], "network_interface_name": "lo"}
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in {
-        "hyperparameters": arguments["HyperParameters"],
+        "hyperparameters": arguments.get("HyperParameters", {}),
         "inputdataconfig": channels,
         "resourceconfig": resources,
     }.items():
         (directory / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def _artifact_uri(arguments: dict[str, Any], job_name: str) -> str:
-    return f"{arguments['OutputDataConfig']['S3OutputPath']}/{job_name}/output/model.tar.gz"
 
 
 def _store_artifact(root: Path, uri: str, tools: Tools) -> None:
@@ -94,7 +88,7 @@ def _store_artifact(root: Path, uri: str, tools: Tools) -> None:
         for member in sorted((root / "model").rglob("*")):
             archive.add(member, member.relative_to(root / "model"), recursive=False, filter=_without_owner)
     bucket, key = split_uri(uri)
-    tools.account.client("s3").put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    tools.account.objects.put(bucket, key, path)
 
 
 def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -7,10 +7,10 @@ from typing import Any
 from sagemaker.core import image_uris
 from sagemaker.core.helper.pipeline_variable import PipelineVariable
 from sagemaker.core.shapes import OutputDataConfig, StoppingCondition
+from sagemaker.core.training.configs import Compute, InputData, Networking
 from sagemaker.core.workflow.functions import Join
 from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, Networking
 
 from pipeline_def.hyperparameters import table
 from pipeline_def.placeholders import MXNET_IMAGE_URI, placeholder

@@ -75,9 +75,7 @@ def f_beta(labels: Labels, predicted: Labels, *, beta: float, positive: int | No
         labels, predicted = labels == positive, predicted == positive
         return float(fbeta_score(labels, predicted, beta=beta, average="binary", zero_division=0.0))
     present = np.unique(labels)
-    return float(
-        fbeta_score(labels, predicted, beta=beta, labels=present, average="weighted", zero_division=0.0)
-    )
+    return float(fbeta_score(labels, predicted, beta=beta, labels=present, average="weighted", zero_division=0.0))
 
 
 def _averages(labels: Labels, predicted: Labels) -> dict[str, float]:
@@ -92,9 +90,7 @@ def _averages(labels: Labels, predicted: Labels) -> dict[str, float]:
     return values
 
 
-def _per_class(
-    labels: Labels, predicted: Labels, probabilities: Probabilities, classes: list[str]
-) -> list[ClassScore]:
+def _per_class(labels: Labels, predicted: Labels, probabilities: Probabilities, classes: list[str]) -> list[ClassScore]:
     columns: tuple[Any, ...] = precision_recall_fscore_support(
         labels, predicted, labels=range(len(classes)), average=None, zero_division=0.0
     )

@@ -19,7 +19,10 @@ NOT_DEFINED = "n/a"
 def render(predictions: Predictions, scores: Scores, mistakes: list[Mistake], dataset: Dataset) -> str:
     """Return the page; every name from the data is escaped, and equal inputs give an equal page."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "number": _number, "thousands": _thousands}

@@ -3,7 +3,6 @@
 import sys
 
 from common.contract import ContainerError, run
-
 from train.runtime import use_available_cores
 
 

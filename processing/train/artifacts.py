@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import mxnet as mx
+
 from common.files import atomic_write, write_json
 
 PREFIX = "image-classification"

@@ -4,10 +4,10 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from common.contract import ContainerError
-from common.recordio import Record, read_records
 from PIL import Image
 
+from common.contract import ContainerError
+from common.recordio import Record, read_records
 from train.hyperparameters import Hyperparameters
 
 

@@ -5,8 +5,8 @@ from collections import deque
 
 import mxnet as mx
 import numpy as np
-from common.contract import ContainerError
 
+from common.contract import ContainerError
 from train import iterators, optimizers, runtime
 from train.artifacts import ModelDirectory
 from train.channels import Channel

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from common.contract import ContainerError, ml_root
-
 from train import channels, hyperparameters
 from train.artifacts import ModelDirectory
 from train.fit import Trainer, log

@@ -33,6 +33,10 @@ def encoded(pixels: Pixels | Image.Image, kind: str = "PNG", **options: object) 
 def settings(**changes: object) -> Settings:
     """Return small settings with some changed."""
     values: dict[str, object] = {
-        "image_size": 16, "resize": 16, "validation_fraction": 0.2, "test_fraction": 0.2, "threads": 2,
+        "image_size": 16,
+        "resize": 16,
+        "validation_fraction": 0.2,
+        "test_fraction": 0.2,
+        "threads": 2,
     }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]

@@ -34,10 +34,18 @@ def test_outputs_and_counts(make_folder: MakeFolder, tmp_path: Path) -> None:
     (source / "README.md").write_text("About these pictures.")
     dataset = pack(source, tmp_path / "out", settings(listing_hash="f" * 64))
     assert sorted(contents(tmp_path / "out")) == [
-        "dataset/dataset.json", "dataset/labels.json", "dataset/rejected.csv",
-        "dataset/test.idx", "dataset/test.lst", "dataset/train.idx", "dataset/train.lst",
-        "dataset/validation.idx", "dataset/validation.lst",
-        "test/test.rec", "train/train.rec", "validation/validation.rec",
+        "dataset/dataset.json",
+        "dataset/labels.json",
+        "dataset/rejected.csv",
+        "dataset/test.idx",
+        "dataset/test.lst",
+        "dataset/train.idx",
+        "dataset/train.lst",
+        "dataset/validation.idx",
+        "dataset/validation.lst",
+        "test/test.rec",
+        "train/train.rec",
+        "validation/validation.rec",
     ]
     assert json.loads((tmp_path / "out/dataset/dataset.json").read_text()) == dataset
     assert json.loads((tmp_path / "out/dataset/labels.json").read_text()) == ["cat", "dog"]
@@ -245,9 +253,7 @@ def test_mxnet_rejoins_records_that_hold_the_magic(tmp_path: Path, read_with_mxn
     assert np.array_equal(pixels, np.stack(pictures))
 
 
-def test_real_images_in_mxnet(
-    shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet
-) -> None:
+def test_real_images_in_mxnet(shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet) -> None:
     source = shared_data / "pizza_512_originals"
     dataset = pack(source, tmp_path / "out", settings(image_size=96, resize=112))
     assert dataset["rejected"] == 0

@@ -104,7 +104,11 @@ def test_every_accepted_suffix_and_deeper_folders(make_folder: MakeFolder) -> No
     for name in ("x.JPG", "y.jpeg", "z.Png", "more/w.jpg"):
         (root / "a" / name).write_bytes(picture)
     assert sorted(item.path for item in scan(root).items if item.label == 0) == [
-        "a/000.png", "a/more/w.jpg", "a/x.JPG", "a/y.jpeg", "a/z.Png",
+        "a/000.png",
+        "a/more/w.jpg",
+        "a/x.JPG",
+        "a/y.jpeg",
+        "a/z.Png",
     ]
 
 

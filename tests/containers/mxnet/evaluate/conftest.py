@@ -23,8 +23,11 @@ def make_evaluation(tmp_path: Path) -> Callable[..., Job]:
         (job.inputs / "model").mkdir()
         facts = dataset(classes, test=len(rows))
         content = {
-            "classes": facts.classes, "counts": facts.counts, "content_hash": facts.content_hash,
-            "image_shape": list(facts.image_shape), "resize": facts.resize,
+            "classes": facts.classes,
+            "counts": facts.counts,
+            "content_hash": facts.content_hash,
+            "image_shape": list(facts.image_shape),
+            "resize": facts.resize,
         }
         (described / "dataset.json").write_text(json.dumps(content))
         (described / "labels.json").write_text(json.dumps(facts.classes))

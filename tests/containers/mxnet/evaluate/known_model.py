@@ -26,9 +26,7 @@ def known_symbol(num_classes: int) -> mx.sym.Symbol:
     return mx.sym.SoftmaxOutput(logits, name="softmax")
 
 
-def save_model(
-    path: Path, weights: Sequence[Sequence[float]], *, epoch: int = 1, side: int = SIDE
-) -> Path:
+def save_model(path: Path, weights: Sequence[Sequence[float]], *, epoch: int = 1, side: int = SIDE) -> Path:
     """Write a model.tar.gz with logits = weights (classes, 3) x mean colour."""
     folder = path.parent / "artifact"
     folder.mkdir(parents=True, exist_ok=True)

@@ -72,8 +72,18 @@ def test_end_to_end_with_a_count_that_is_no_multiple_of_the_batch(make_evaluatio
     assert (content["top_k"], content["metrics"]["top_k_accuracy"]["value"]) == (2, 1.0)
     assert content["classes"] == list(NAMES)
     assert set(content["metrics"]) == {
-        "accuracy", "top_k_accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_precision",
-        "weighted_recall", "weighted_f1", "worst_class_recall", "mse", "log_loss", "roc_auc",
+        "accuracy",
+        "top_k_accuracy",
+        "macro_precision",
+        "macro_recall",
+        "macro_f1",
+        "weighted_precision",
+        "weighted_recall",
+        "weighted_f1",
+        "worst_class_recall",
+        "mse",
+        "log_loss",
+        "roc_auc",
     }
     assert "accuracy=0.864865" in done.stdout
     page = (job.outputs / "report.html").read_text()

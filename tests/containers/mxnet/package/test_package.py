@@ -24,7 +24,11 @@ def inputs(tmp_path: Path) -> Path:
         (root / name).mkdir(parents=True)
     save_archive(root / "model/model.tar.gz", "image-classification-symbol.json")
     dataset = {
-        "classes": CLASSES, "counts": {"train": 3}, "content_hash": "sha256:ab", "image_shape": [3, 8, 8], "resize": 8,
+        "classes": CLASSES,
+        "counts": {"train": 3},
+        "content_hash": "sha256:ab",
+        "image_shape": [3, 8, 8],
+        "resize": 8,
     }
     (root / "dataset/dataset.json").write_text(json.dumps(dataset))
     (root / "dataset/labels.json").write_text(json.dumps(CLASSES))
@@ -54,7 +58,12 @@ def test_the_container_copies_and_hashes(inputs: Path) -> None:
     assert done.returncode == 0, done.stderr
     output = root / "processing/output/package"
     assert sorted(path.name for path in output.iterdir()) == [
-        "dataset.json", "evaluation.json", "labels.json", "model.tar.gz", "package.json", "report.html",
+        "dataset.json",
+        "evaluation.json",
+        "labels.json",
+        "model.tar.gz",
+        "package.json",
+        "report.html",
     ]
     artifact = (inputs / "model/model.tar.gz").read_bytes()
     assert (output / "model.tar.gz").read_bytes() == artifact

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from common.recordio import Header, RecordWriter
 
 SIDE = 12

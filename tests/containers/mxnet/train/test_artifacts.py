@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mxnet as mx
 import pytest
+
 from train import artifacts
 from train.artifacts import ModelDirectory
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from common.contract import ContainerError
 from small_images import image, png, samples, write_records
+
+from common.contract import ContainerError
 from train import channels, hyperparameters
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from common.contract import ContainerError
 from train import hyperparameters
 

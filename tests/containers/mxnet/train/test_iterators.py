@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_images import COLORS, SIDE, image, png, samples, write_records
+
 from train import channels, hyperparameters, iterators
 
 

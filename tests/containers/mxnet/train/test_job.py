@@ -13,8 +13,9 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from common.contract import ContainerError
 from small_images import SIDE, image
+
+from common.contract import ContainerError
 from train import artifacts, job
 from train.fit import Trainer
 

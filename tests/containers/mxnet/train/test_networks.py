@@ -5,6 +5,7 @@ import re
 import mxnet as mx
 import numpy as np
 import pytest
+
 from train import networks
 
 

@@ -1,6 +1,7 @@
 """Each optimizer takes its own hyperparameters, decays weights only, and follows the schedule."""
 
 import pytest
+
 from train import hyperparameters, optimizers
 
 NAMES = ["conv0_weight", "bn0_gamma", "bn0_beta", "fc1_weight", "fc1_bias"]

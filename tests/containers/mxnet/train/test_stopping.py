@@ -1,6 +1,7 @@
 """Early stopping: patience, minimum epochs, relative tolerance."""
 
 import pytest
+
 from train import hyperparameters
 from train.stopping import EarlyStopping
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from train.metrics import Metrics
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.05, 0.9, 0.05], [0.5, 0.2, 0.3]])

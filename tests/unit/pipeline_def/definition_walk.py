@@ -1,0 +1,78 @@
+"""Resolves a whole definition as an execution would, with made-up answers of the services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from local.executor.definition import Definition
+from local.executor.expressions import Scope, StepOutcome
+from pipeline_def.placeholders import find, substitute
+
+FILES = {
+    "dataset.json": {"num_classes": 3, "num_training_samples": 800},
+    "evaluation.json": {"metrics": {"accuracy": {"value": 0.91}}},
+    "package.json": {"training_artifact_sha256": "ab" * 32, "content_hash": "sha256:" + "cd" * 32, "num_classes": 3},
+}
+
+
+def substituted(definition: str) -> str:
+    """The definition with a plausible value for each placeholder."""
+    values = {
+        "DataBucket": "imgpipe-data",
+        "ArtifactBucket": "imgpipe-artifacts",
+        "ExecutionRoleArn": "arn:aws:iam::123456789012:role/execution",
+        "ResolveFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:resolve",
+        "ImagesImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:images",
+        "MxnetImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet",
+        "ModelPackageGroupName": "imgpipe-dev",
+    }
+    return substitute(definition, {name: values[name] for name in find(definition)})
+
+
+def resolved_steps(
+    definition: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    execution_id: str = "abc123def456",
+    listing_hash: str = "0" * 64,
+) -> dict[str, dict[str, Any]]:
+    """Each step's resolved content by step name, branches of conditions included."""
+    parsed = Definition.parse(substituted(definition))
+    scope = Scope(
+        parameters=parsed.parameter_values(overrides or {}),
+        execution={"PipelineExecutionId": execution_id, "PipelineName": "imgpipe-dev"},
+        steps={},
+        read_object=lambda uri: json.dumps(FILES[uri.rsplit("/", 1)[-1]]),
+    )
+    resolved: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, StepOutcome] = {}
+    for step in parsed.steps:
+        now = Scope(
+            parameters=scope.parameters, execution=scope.execution, steps=outcomes, read_object=scope.read_object
+        )
+        content = {key: value for key, value in step.spec.items() if key != "Arguments"}
+        arguments = {k: v for k, v in step.spec.get("Arguments", {}).items() if k not in ("IfSteps", "ElseSteps")}
+        resolved[step.name] = content | {"Arguments": now.resolve(arguments)}
+        outcomes[step.name] = _outcome(resolved[step.name], listing_hash)
+    return resolved
+
+
+def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
+    arguments = step["Arguments"]
+    if step["Type"] == "Lambda":
+        return StepOutcome(outputs={"listing_hash": listing_hash, "object_count": 9, "total_bytes": 900})
+    if step["Type"] == "Training":
+        artifact = f"{arguments['OutputDataConfig']['S3OutputPath']}/job/output/model.tar.gz"
+        return StepOutcome(properties={"ModelArtifacts": {"S3ModelArtifacts": artifact}})
+    if step["Type"] == "Processing":
+        uris = {
+            item["OutputName"]: item["S3Output"]["S3Uri"] for item in arguments["ProcessingOutputConfig"]["Outputs"]
+        }
+        files = {
+            file["PropertyFileName"]: f"{uris[file['OutputName']]}/{file['FilePath']}"
+            for file in step.get("PropertyFiles", [])
+        }
+        return StepOutcome(properties=arguments, property_files=files)
+    return StepOutcome()

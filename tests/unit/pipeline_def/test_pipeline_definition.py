@@ -1,0 +1,226 @@
+"""What must hold of every definition, whatever the settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from definition_walk import resolved_steps
+
+from infra.environments import load_environment
+from local.executor.definition import Definition
+from local.executor.expressions import references
+from pipeline_def.definition import build_definition
+from pipeline_def.hyperparameters import table
+from pipeline_def.settings import PipelineSettings
+
+STEPS = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "Register", "BelowThreshold"]
+REQUESTS = {
+    "Processing": ("CreateProcessingJob", {"ProcessingJobName": "job"}),
+    "Training": ("CreateTrainingJob", {"TrainingJobName": "job"}),
+    "RegisterModel": ("CreateModelPackage", {}),
+}
+METADATA_VALUE = re.compile(r"^[\w\s.:/=+@-]{1,256}$", re.ASCII)
+
+
+def test_steps_are_the_designed_ones(definition: str) -> None:
+    assert [step.name for step in Definition.parse(definition).steps] == STEPS
+
+
+def test_every_declared_parameter_is_referenced_and_every_reference_declared(definition: str) -> None:
+    document = json.loads(definition)
+    declared = {parameter["Name"] for parameter in document["Parameters"]}
+    referenced = {name.removeprefix("Parameters.") for name in references(document) if name.startswith("Parameters.")}
+    assert referenced == declared
+
+
+def test_every_reference_to_a_step_resolves(definition: str) -> None:
+    assert resolved_steps(definition).keys() == set(STEPS)
+
+
+def _other_value(parameter: dict[str, Any]) -> str:
+    default = parameter["DefaultValue"]
+    if "EnumValues" in parameter:
+        return next(value for value in parameter["EnumValues"] if value != default)
+    return f"{default}x" if parameter["Type"] == "String" else str(default + 1)
+
+
+def test_an_override_of_every_parameter_changes_the_resolved_arguments(definition: str) -> None:
+    before = resolved_steps(definition)
+    for parameter in json.loads(definition)["Parameters"]:
+        after = resolved_steps(definition, overrides={parameter["Name"]: _other_value(parameter)})
+        assert after != before, f"{parameter['Name']} is not wired"
+
+
+def test_resolved_arguments_are_accepted_by_the_service_model(definition: str) -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    checked = 0
+    for name, step in resolved_steps(definition).items():
+        if step["Type"] in REQUESTS:
+            operation, added = REQUESTS[step["Type"]]
+            shape = model.operation_model(operation).input_shape
+            report = ParamValidator().validate(step["Arguments"] | added, shape)
+            assert not report.has_errors(), f"{name}: {report.generate_report()}"
+            checked += 1
+    assert checked == 5
+
+
+def test_hyperparameters_are_strings_on_the_wire(definition: str) -> None:
+    values = resolved_steps(definition)["Train"]["Arguments"]["HyperParameters"]
+    assert all(isinstance(value, str) for value in values.values())
+    assert values["num_classes"] == "3"
+    assert values["num_training_samples"] == "800"
+
+
+def test_image_shape_follows_the_image_size(definition: str) -> None:
+    train = resolved_steps(definition, overrides={"ImageSize": "48"})["Train"]["Arguments"]
+    assert train["HyperParameters"]["image_shape"] == "3,48,48"
+
+
+def _output_uris(steps: dict[str, dict[str, Any]]) -> set[str]:
+    uris = set()
+    for step in steps.values():
+        arguments = step["Arguments"]
+        uris |= {item["S3Output"]["S3Uri"] for item in arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])}
+        uris |= {uri for uri in [arguments.get("OutputDataConfig", {}).get("S3OutputPath")] if uri}
+    return uris
+
+
+def test_two_executions_share_no_output(definition: str) -> None:
+    first = _output_uris(resolved_steps(definition, execution_id="aaaaaaaaaaaa"))
+    second = _output_uris(resolved_steps(definition, execution_id="bbbbbbbbbbbb"))
+    assert first
+    assert not first & second
+    assert all("/aaaaaaaaaaaa/" in uri + "/" for uri in first)
+
+
+def test_inputs_come_from_the_producing_step_and_never_from_a_join_of_the_consumers_own(definition: str) -> None:
+    for step in Definition.parse(definition).steps:
+        for item in step.spec.get("Arguments", {}).get("ProcessingInputs", []):
+            assert item["S3Input"]["S3Uri"].keys() == {"Get"}, f"{step.name} makes up the URI of {item['InputName']}"
+        for channel in step.spec.get("Arguments", {}).get("InputDataConfig", []):
+            assert channel["DataSource"]["S3DataSource"]["S3Uri"].keys() == {"Get"}
+
+
+def test_what_is_registered_lies_where_nothing_expires(definition: str) -> None:
+    request = resolved_steps(definition)["Register"]["Arguments"]
+    kept = "s3://imgpipe-artifacts/models/abc123def456/package/"
+    assert request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == f"{kept}model.tar.gz"
+    assert request["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"] == f"{kept}evaluation.json"
+    assert request["CustomerMetadataProperties"]["labels_uri"] == f"{kept}labels.json"
+
+
+def test_customer_metadata_keeps_the_services_limits(definition: str) -> None:
+    metadata = resolved_steps(definition)["Register"]["Arguments"]["CustomerMetadataProperties"]
+    assert len(metadata) <= 50
+    assert {name: value for name, value in metadata.items() if not METADATA_VALUE.match(value)} == {}
+    assert metadata["content_hash"].startswith("sha256:")
+    assert metadata["training_artifact_sha256"] == "ab" * 32
+    assert metadata["num_classes"] == "3"
+
+
+def test_every_image_content_type_is_registered(definition: str) -> None:
+    specification = resolved_steps(definition)["Register"]["Arguments"]["InferenceSpecification"]
+    assert specification["SupportedContentTypes"] == ["image/jpeg", "image/png", "application/x-image"]
+
+
+def _cache_key(steps: dict[str, dict[str, Any]], name: str) -> str:
+    """The arguments that the service compares: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html"""
+    parts = ("AppSpecification", "Environment", "ProcessingInputs")
+    return json.dumps([steps[name]["Arguments"].get(part) for part in parts], sort_keys=True)
+
+
+def test_changed_images_at_the_same_prefix_miss_the_cache_and_unchanged_ones_hit_it(definition: str) -> None:
+    def key(listing_hash: str, execution_id: str) -> str:
+        return _cache_key(
+            resolved_steps(definition, listing_hash=listing_hash, execution_id=execution_id), "Preprocess"
+        )
+
+    assert key("0" * 64, "aaaaaaaaaaaa") == key("0" * 64, "bbbbbbbbbbbb")
+    assert key("0" * 64, "aaaaaaaaaaaa") != key("1" * 64, "aaaaaaaaaaaa")
+
+
+def test_resolve_is_never_cached_and_jobs_are(definition: str) -> None:
+    steps = resolved_steps(definition)
+    assert "CacheConfig" not in steps["Resolve"]
+    for name in ("Preprocess", "Train", "Evaluate", "Package"):
+        assert steps[name]["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
+
+
+def test_jobs_are_isolated_limited_and_retried(definition: str) -> None:
+    steps = resolved_steps(definition)
+    for name in ("Preprocess", "Evaluate", "Package"):
+        assert steps[name]["Arguments"]["NetworkConfig"]["EnableNetworkIsolation"] is True
+    assert steps["Train"]["Arguments"]["EnableNetworkIsolation"] is True
+    for name in ("Preprocess", "Train", "Evaluate", "Package"):
+        assert steps[name]["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] > 0
+        retried = {kind for policy in steps[name]["RetryPolicies"] for kind in policy["ExceptionType"]}
+        assert {"Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.CAPACITY_ERROR"} <= retried
+
+
+def test_people_read_a_name_and_a_description_of_every_step(definition: str) -> None:
+    for step in Definition.parse(definition).steps:
+        assert step.spec["DisplayName"]
+        assert step.spec["Description"].endswith(".")
+
+
+def test_a_failed_gate_names_metric_value_and_threshold(definition: str) -> None:
+    message = resolved_steps(definition, overrides={"AccuracyThreshold": "0.95"})["BelowThreshold"]["Arguments"]
+    assert message["ErrorMessage"] == ("Gate not passed: accuracy 0.91 on the test set is below AccuracyThreshold 0.95")
+
+
+def test_closed_values_are_enums(definition: str) -> None:
+    enums = {item["Name"] for item in json.loads(definition)["Parameters"] if "EnumValues" in item}
+    assert {"RecordFormat", "NumLayers", "Optimizer", "AugmentationType", "ModelApprovalStatus"} <= enums
+
+
+def test_the_built_in_image_gets_only_what_it_accepts(builtin: str) -> None:
+    train = resolved_steps(builtin)["Train"]["Arguments"]
+    assert "/image-classification:" in train["AlgorithmSpecification"]["TrainingImage"]
+    known = {row.name for row in table().values() if "builtin" in row.images}
+    assert train["HyperParameters"].keys() <= known
+    assert "seed" not in train["HyperParameters"]
+    [augmentation] = [item for item in json.loads(builtin)["Parameters"] if item["Name"] == "AugmentationType"]
+    assert "none" not in augmentation["EnumValues"]
+
+
+def test_our_own_trainer_gets_the_seed(own: str) -> None:
+    train = resolved_steps(own, overrides={"Seed": "7"})["Train"]["Arguments"]
+    assert train["AlgorithmSpecification"]["TrainingImage"].endswith("/assets:mxnet")
+    assert train["HyperParameters"]["seed"] == "7"
+
+
+def test_nothing_null_or_empty_reaches_the_service(definition: str) -> None:
+    assert "null" not in definition
+    assert "{}" not in definition
+
+
+def test_the_definition_version_depends_on_the_definition(own: str, builtin: str) -> None:
+    def version(definition: str) -> str:
+        return str(
+            resolved_steps(definition)["Register"]["Arguments"]["CustomerMetadataProperties"]["definition_version"]
+        )
+
+    assert re.fullmatch(r"[0-9a-f]{16}", version(own))
+    assert version(own) != version(builtin)
+
+
+def test_equal_settings_give_equal_text(own: str) -> None:
+    settings = load_environment("dev")
+    assert build_definition(settings.pipeline, region=settings.region) == own
+
+
+def test_caching_can_be_switched_off() -> None:
+    definition = build_definition(PipelineSettings(cache_days=0), region="eu-west-1")
+    assert resolved_steps(definition)["Train"]["CacheConfig"] == {"Enabled": False}
+
+
+@pytest.mark.parametrize(("region", "registry"), [("eu-west-1", "685385470294"), ("us-east-1", "811284229777")])
+def test_the_built_in_image_is_the_regions_own(region: str, registry: str) -> None:
+    definition = build_definition(PipelineSettings(), region=region)
+    image = resolved_steps(definition)["Train"]["Arguments"]["AlgorithmSpecification"]["TrainingImage"]
+    assert image == f"{registry}.dkr.ecr.{region}.amazonaws.com/image-classification:1"
