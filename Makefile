@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast lint format synth diff deploy destroy definition golden requirements clean
+.PHONY: help setup setup-dev local test test-fast lint format bootstrap synth diff deploy destroy definition golden requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ test: .make/dev ## Run linters and all tests
 test-fast: .make/dev ## Run the tests that take seconds
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/containers/mxnet -m "not slow" $(ARGS)
 
-lint: .make/dev ## Check style, types, shell and workflows
+lint: .make/dev ## Check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -49,6 +49,9 @@ lint: .make/dev ## Check style, types, shell and workflows
 format: .make/dev ## Format the code
 	$(VENV)/bin/ruff check --fix-only --quiet .
 	$(VENV)/bin/ruff format --quiet .
+
+bootstrap: .make/cdk ## Prepare the account and region of ENV for the CDK, once
+	$(CDK) bootstrap
 
 synth: .make/cdk ## Write the templates of ENV to cdk.out
 	$(CDK) synth --quiet
@@ -95,7 +98,7 @@ $(MXNET)/bin/python: | $(UV)
 	$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
 	@touch $@
 
-.make/dev: .make/run requirements-dev.txt processing/mxnet/requirements-dev.txt
+.make/dev: .make/run .make/cdk requirements-dev.txt processing/mxnet/requirements-dev.txt
 	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements-dev.txt
 	$(UV) pip install --quiet --require-hashes --python $(MXNET)/bin/python -r processing/mxnet/requirements-dev.txt
 	@touch $@

@@ -46,7 +46,7 @@ Params = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        console.print(__version__, highlight=False)
+        _say(__version__)
         raise typer.Exit
 
 
@@ -116,12 +116,7 @@ def upload(
     with service_errors_in_one_line():
         deployed = Deployed(env)
         result = deployed.upload(folder, delete=delete)
-    console.print(
-        f"{deployed.data_uri}: {result.sent} sent, {result.unchanged} unchanged, {result.removed} removed",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    _say(f"{deployed.data_uri}: {result.sent} sent, {result.unchanged} unchanged, {result.removed} removed")
 
 
 @app.command()
@@ -131,7 +126,7 @@ def start(param: Params = None, env: Environment = "dev") -> None:
 
     with service_errors_in_one_line():
         arn = Deployed(env).start(parse_parameters(param or []))
-    console.print(arn, highlight=False, soft_wrap=True, markup=False)
+    _say(arn)
 
 
 @app.command()
@@ -203,6 +198,10 @@ def _interrupted_by_signals() -> Iterator[None]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _end(message: str, code: int) -> NoReturn:

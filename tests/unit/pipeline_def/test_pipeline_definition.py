@@ -15,7 +15,7 @@ from infra.environments import load_environment
 from local.executor.definition import Definition
 from local.executor.expressions import references
 from pipeline_def.definition import build_definition
-from pipeline_def.hyperparameters import table
+from pipeline_def.hyperparameters import FROM_DATA, Hyperparameter, table
 from pipeline_def.settings import PipelineSettings
 
 STEPS = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "Register", "BelowThreshold"]
@@ -148,7 +148,8 @@ def test_resolve_is_never_cached_and_jobs_are(definition: str) -> None:
     steps = resolved_steps(definition)
     assert "CacheConfig" not in steps["Resolve"]
     for name in ("Preprocess", "Train", "Evaluate", "Package"):
-        assert steps[name]["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
+        assert steps[name]["CacheConfig"]["Enabled"] is True
+        assert re.fullmatch(r"P\d+D", steps[name]["CacheConfig"]["ExpireAfter"])
 
 
 def test_jobs_are_isolated_limited_and_retried(definition: str) -> None:
@@ -217,6 +218,18 @@ def test_equal_settings_give_equal_text(own: str) -> None:
 def test_caching_can_be_switched_off() -> None:
     definition = build_definition(PipelineSettings(cache_days=0), region="eu-west-1")
     assert resolved_steps(definition)["Train"]["CacheConfig"] == {"Enabled": False}
+
+
+def test_every_hyperparameter_can_be_offered_under_a_name_of_its_own() -> None:
+    def allowed(row: Hyperparameter) -> str | int | float:
+        choices = row.choices_for("own")
+        return choices[0] if choices else row.default or (int(row.min or 1) if row.type == "int" else 0.5)
+
+    given = {name: allowed(row) for name, row in table().items() if name not in FROM_DATA and row.type != "string"}
+    settings = PipelineSettings.model_validate({"train": {"image": "own", "hyperparameters": given}})
+    names = [item["Name"] for item in json.loads(build_definition(settings, region="us-east-1"))["Parameters"]]
+    assert len(given) > 15
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(("region", "registry"), [("eu-west-1", "685385470294"), ("us-east-1", "811284229777")])

@@ -1,0 +1,186 @@
+"""What a run leaves: its directory, summary.json, peak memory; and reading a cloud assembly."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from small_pipeline import Laboratory, condition, fail, get, json_get, writing
+
+from local.assembly import read_assembly
+from local.directory import RunDirectory, new_directory
+from local.errors import LocalRunError, explain_os_error
+from local.memory import PeakMemory
+from local.run import RunRequest, run_locally
+from local.summary import summarise
+from local.synth import synthesise
+
+DATASET = {"content_hash": "sha256:aa", "classes": ["a", "b"], "counts": {"train": 8}, "rejected": 0, "seed": 0}
+EVALUATION = {"metrics": {"accuracy": {"value": 0.5}, "macro_f1": {"value": 0.4}}, "classes": ["a", "b"]}
+
+
+def test_a_directory_gets_its_name_and_latest_points_at_the_newest(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with new_directory(tmp_path / "runs") as directory:
+            (directory.logs / "a.log").write_text(name)
+            directory.settle(name)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["latest", "one", "two"]
+    assert (tmp_path / "runs" / "latest" / "logs" / "a.log").read_text() == "two"
+
+
+@pytest.mark.parametrize("error", [LocalRunError("no"), KeyboardInterrupt()])
+def test_a_run_that_never_began_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), new_directory(tmp_path / "runs") as directory:
+        directory.assembly.mkdir()
+        raise error
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_the_summary_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.write_summary({"status": "Succeeded"})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"status": "Succeeded"}
+    (tmp_path / ".summary.json.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        directory.write_summary({"status": "Failed"})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"status": "Succeeded"}
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_the_report_lies_beside_the_summary(tmp_path: Path) -> None:
+    report = tmp_path / "steps" / "Evaluate" / "processing" / "output" / "evaluation" / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("<html>")
+    RunDirectory(tmp_path).write_summary({})
+    assert (tmp_path / "report.html").read_text() == "<html>"
+
+
+def test_os_errors_are_one_line_with_the_way_out() -> None:
+    assert explain_os_error(OSError(28, "No space left on device", "/a/b")) == (
+        "disk full while writing /a/b: free some space and run again"
+    )
+    assert explain_os_error(PermissionError(13, "Permission denied", "/a")) == "/a: Permission denied"
+
+
+def test_a_home_that_cannot_be_written_is_an_os_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file where a folder should be")
+    request = RunRequest(
+        environment="dev", data=tmp_path, project=tmp_path, home=tmp_path / "home", interpreters={}, runtime="process"
+    )
+    with pytest.raises(OSError, match="home") as raised:
+        run_locally(request, observer=None)  # type: ignore[arg-type]
+    assert str(tmp_path / "home") in explain_os_error(raised.value)
+
+
+def test_peak_memory_counts_children() -> None:
+    mebibyte = 2**20
+    program = "data = b'x' * (200 * 2**20); print('up', flush=True); input()"
+    with PeakMemory() as memory:
+        child = psutil.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1)
+        child.stdout.readline()
+        own = psutil.Process().memory_info().rss
+        memory.sample()
+        child.communicate(b"\n")
+    assert 200 * mebibyte < memory.peak_bytes - own < 300 * mebibyte
+
+
+def summary_of(laboratory: Laboratory, threshold: float) -> dict[str, object]:
+    gate = {
+        "Type": "GreaterThanOrEqualTo",
+        "LeftValue": json_get("Evaluate", "Evaluation", "metrics.accuracy.value"),
+        "RightValue": get("Parameters.Threshold"),
+    }
+    result = laboratory.run(
+        [
+            writing("Preprocess", "d/dataset.json", json.dumps(DATASET), files={"Dataset": "d/dataset.json"}),
+            writing("Evaluate", "e/evaluation.json", json.dumps(EVALUATION), files={"Evaluation": "e/evaluation.json"}),
+            condition("Gate", [gate], then=[], otherwise=[fail("Below", "too low")]),
+        ],
+        parameters=[{"Name": "Threshold", "Type": "Float", "DefaultValue": threshold}],
+    )
+    return summarise(
+        result.record,
+        definition=result.definition,
+        scope=result.scope,
+        s3=laboratory.account.client("s3"),
+        seconds=1.23456,
+        peak_memory_bytes=7,
+    )
+
+
+def test_a_summary(laboratory: Laboratory) -> None:
+    summary = summary_of(laboratory, 0.4)
+    assert list(summary) == [
+        "execution_id",
+        "status",
+        "failure_reason",
+        "dataset",
+        "metrics",
+        "gate",
+        "model_package",
+        "steps",
+        "seconds",
+        "peak_memory_bytes",
+    ]
+    assert (summary["status"], summary["failure_reason"], summary["model_package"]) == ("Succeeded", None, None)
+    assert summary["dataset"] == {key: DATASET[key] for key in ("content_hash", "classes", "counts", "rejected")}
+    assert summary["metrics"] == {"accuracy": 0.5, "macro_f1": 0.4}
+    assert summary["gate"] == {"metric": "accuracy", "value": 0.5, "threshold": 0.4, "passed": True}
+    assert (summary["seconds"], summary["peak_memory_bytes"]) == (1.235, 7)
+    steps = summary["steps"]
+    assert isinstance(steps, list)
+    assert [step["name"] for step in steps] == ["Preprocess", "Evaluate", "Gate"]
+    assert all(list(step) == ["name", "type", "status", "seconds", "failure_reason"] for step in steps)
+
+
+def test_a_summary_of_a_run_below_the_threshold(laboratory: Laboratory) -> None:
+    summary = summary_of(laboratory, 0.6)
+    assert (summary["status"], summary["failure_reason"]) == ("Failed", "Step Below failed: too low")
+    assert summary["gate"] == {"metric": "accuracy", "value": 0.5, "threshold": 0.6, "passed": False}
+
+
+def test_a_summary_without_any_result(laboratory: Laboratory) -> None:
+    result = laboratory.run([fail("Down", "at once")])
+    summary = summarise(
+        result.record, definition=result.definition, scope=result.scope, s3=None, seconds=0, peak_memory_bytes=0
+    )
+    assert (summary["dataset"], summary["metrics"], summary["gate"], summary["model_package"]) == (None,) * 4
+
+
+def test_a_folder_without_assembly_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LocalRunError, match=r"manifest\.json.*make synth"):
+        read_assembly(tmp_path)
+
+
+def test_stacks_come_after_those_they_depend_on(tmp_path: Path) -> None:
+    def stack(name: str, *dependencies: str) -> dict[str, object]:
+        (tmp_path / f"{name}.json").write_text("{}")
+        return {
+            "type": "aws:cloudformation:stack",
+            "environment": "aws://unknown-account/us-east-1",
+            "properties": {"templateFile": f"{name}.json"},
+            "dependencies": list(dependencies),
+        }
+
+    artifacts = {"a": stack("a", "b", "c"), "b": stack("b", "c"), "c": stack("c")}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
+    assembly = read_assembly(tmp_path)
+    assert [item.name for item in assembly.stacks] == ["c", "b", "a"]
+    assert {item.account for item in assembly.stacks} == {None}
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import sys; print('noise', file=sys.stderr); sys.exit('error: unknown key reginn')", "unknown key reginn"),
+        ("raise SystemExit(3)", "app.py ended with 3"),
+    ],
+)
+def test_a_failing_synth_is_one_line(tmp_path: Path, program: str, message: str) -> None:
+    (tmp_path / "app.py").write_text(program)
+    with pytest.raises(LocalRunError) as raised:
+        synthesise("dev", project=tmp_path, outdir=tmp_path / "out")
+    assert str(raised.value) == message
