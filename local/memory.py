@@ -11,7 +11,7 @@ _INTERVAL_SECONDS = 0.2
 
 
 class PeakMemory:
-    """Samples the resident memory of the whole process tree while it is open; shared pages count once per process."""
+    """Samples the proportional set size (PSS) of the whole process tree while it is open."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -31,7 +31,7 @@ class PeakMemory:
     def sample(self) -> None:
         """Looks now, besides regularly."""
         own = psutil.Process()
-        self.peak_bytes = max(self.peak_bytes, sum(_resident(item) for item in [own, *own.children(True)]))
+        self.peak_bytes = max(self.peak_bytes, sum(_proportional(item) for item in [own, *own.children(True)]))
 
     def _run(self) -> None:
         while True:
@@ -40,8 +40,9 @@ class PeakMemory:
                 return
 
 
-def _resident(process: psutil.Process) -> int:
+def _proportional(process: psutil.Process) -> int:
+    """Its share of the memory: a page of several processes counts once in all, as between a fork and its exec."""
     try:
-        return int(process.memory_info().rss)
+        return int(process.memory_full_info().pss)
     except psutil.NoSuchProcess:
         return 0  # it ended between being listed and being asked

@@ -27,7 +27,8 @@ def test_every_environment_of_the_repository_loads():
     assert available_environments() == ["dev", "prod", "staging"]
     kept = {name: load_environment(name).retain_on_destroy for name in available_environments()}
     assert kept == {"dev": False, "staging": True, "prod": True}
-    assert {load_environment(name).pipeline.train.image for name in kept} == {"builtin"}
+    images = {name: load_environment(name).pipeline.train.image for name in kept}
+    assert images == {"dev": "own", "staging": "builtin", "prod": "builtin"}
 
 
 def test_a_short_file_has_the_defaults(load):
@@ -132,3 +133,11 @@ def test_unknown_environment(name):
 )
 def test_the_requested_environment(environ, expected):
     assert requested_environment(environ) == expected
+
+
+def test_a_reused_result_must_not_outlive_its_files(tmp_path):
+    (tmp_path / "qa.yaml").write_text(
+        "region: eu-west-1\nretain_on_destroy: false\nexecution_expiry_days: 14\npipeline: {cache_days: 14}\n"
+    )
+    with pytest.raises(InfraError, match="cache_days 14 must be below execution_expiry_days 14"):
+        load_environment("qa", directory=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -140,16 +141,14 @@ def invoke(account: EmulatedAccount, event: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def test_a_function_runs_its_own_code(account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("OF_THE_USER", "secret")
     create_function(
         account,
-        "print('hello'); return {'event': event, 'place': os.environ['PLACE'], 'profile': 'AWS_PROFILE' in os.environ}",
+        "print('hello'); return {'event': event, 'place': os.environ['PLACE'], 'leaks': 'OF_THE_USER' in os.environ}",
     )
     payload, answer = invoke(account, {"a": 1})
-    assert payload == {"event": {"a": 1}, "place": "here", "profile": False}
+    assert payload == {"event": {"a": 1}, "place": "here", "leaks": False}
     assert "FunctionError" not in answer
-    import base64
-
     assert base64.b64decode(answer["LogResult"]) == b"hello\n"
 
 

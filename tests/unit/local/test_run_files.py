@@ -33,9 +33,13 @@ def test_a_directory_gets_its_name_and_latest_points_at_the_newest(tmp_path: Pat
 
 @pytest.mark.parametrize("error", [LocalRunError("no"), KeyboardInterrupt()])
 def test_a_run_that_never_began_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)), new_directory(tmp_path / "runs") as directory:
-        directory.assembly.mkdir()
-        raise error
+    def begin() -> None:
+        with new_directory(tmp_path / "runs") as directory:
+            directory.assembly.mkdir()
+            raise error
+
+    with pytest.raises(type(error)):
+        begin()
     assert list((tmp_path / "runs").iterdir()) == []
 
 

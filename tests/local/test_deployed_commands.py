@@ -1,0 +1,207 @@
+"""upload, start, status and models against a deployed environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import imgpipe.cli
+import imgpipe.project
+from local.assembly import CloudAssembly
+from local.emulator.account import EmulatedAccount
+from local.pipeline import DeployedPipeline
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def imgpipe_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line in this process, where the emulated account is: exit code, output and errors."""
+    monkeypatch.setattr(imgpipe.cli.console, "width", 300)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["imgpipe", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            imgpipe.cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def outputs(account: EmulatedAccount, assembly: CloudAssembly) -> dict[str, str]:
+    return account.deploy(assembly)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("cats/1.jpg", "cats/2.jpg", "dogs/1.jpg", "dogs/.DS_Store", ".git/config"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "pictures"
+
+
+def test_upload_sends_what_is_new_or_changed(
+    account: EmulatedAccount, outputs: dict[str, str], folder: Path, imgpipe_here: Command
+) -> None:
+    uri = outputs["DatasetUri"].rstrip("/")
+    bucket = outputs["DataBucketName"]
+    keys = ["datasets/main/cats/1.jpg", "datasets/main/cats/2.jpg", "datasets/main/dogs/1.jpg"]
+
+    assert imgpipe_here("upload", str(folder)) == (0, f"{uri}: 3 sent, 0 unchanged, 0 removed\n", "")
+    assert sorted(account.objects.keys(bucket, "")) == keys
+    assert imgpipe_here("upload", str(folder))[1] == f"{uri}: 0 sent, 3 unchanged, 0 removed\n"
+
+    (folder / "cats" / "1.jpg").write_text("changed")
+    (folder / "cats" / "2.jpg").unlink()
+    assert imgpipe_here("upload", str(folder))[1] == f"{uri}: 1 sent, 1 unchanged, 0 removed\n"
+    assert account.client("s3").get_object(Bucket=bucket, Key=keys[0])["Body"].read() == b"changed"
+    assert sorted(account.objects.keys(bucket, "")) == keys
+
+    assert imgpipe_here("upload", str(folder), "--delete")[1] == f"{uri}: 0 sent, 2 unchanged, 1 removed\n"
+    assert sorted(account.objects.keys(bucket, "")) == [keys[0], keys[2]]
+
+
+def test_upload_refuses_what_is_no_data_set(outputs: dict[str, str], tmp_path: Path, imgpipe_here: Command) -> None:
+    code, _, error = imgpipe_here("upload", str(tmp_path / "none"))
+    assert (code, error.count("\n")) == (1, 1)
+    assert "does not exist" in error
+
+
+def test_start_and_status(account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command) -> None:
+    code, _, error = imgpipe_here("status")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "has no execution yet: start one with `imgpipe start --env dev`" in error
+
+    arns = [imgpipe_here("start", "--param", f"Epochs={epochs}")[1].strip() for epochs in (3, 4)]
+    assert all(":pipeline/" in arn and "/execution/" in arn for arn in arns)
+    sagemaker = account.client("sagemaker")
+    parameters = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arns[0])["PipelineParameters"]
+    assert parameters == [{"Name": "Epochs", "Value": "3"}]
+    ids = [arn.rsplit("/", 1)[-1] for arn in arns]
+    for asked, expected in (((), ids[1]), ((ids[0],), ids[0]), ((arns[1],), ids[1])):
+        code, out, _ = imgpipe_here("status", *asked)
+        assert code == 0
+        assert f"Execution {expected}" in out
+    code, _, error = imgpipe_here("status", "nosuchone123")
+    assert (code, "has no execution nosuchone123" in error) == (1, True)
+
+
+def test_status_shows_steps_and_reasons(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    started = DeployedPipeline.read(account, outputs["PipelineName"]).start({})
+    account.job_states.execution(
+        started.arn,
+        status="Failed",
+        failure_reason="Step Train failed: [bold]too hot[/bold]",
+        steps=[
+            {
+                "StepName": "Resolve",
+                "StepStatus": "Succeeded",
+                "StartTime": started.started,
+                "EndTime": started.started,
+            },
+            {
+                "StepName": "Train",
+                "StepStatus": "Failed",
+                "StartTime": started.started,
+                "FailureReason": "[Errno 28] x",
+            },
+        ],
+    )
+    _, out, _ = imgpipe_here("status")
+    assert out.index("Resolve") < out.index("Train")
+    assert "[Errno 28] x" in out
+    assert "Step Train failed: [bold]too hot[/bold]" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("Epoch=3", "parameter Epoch is unknown: did you mean Epochs?"),
+        ("Epochs=many", "parameter Epochs: 'many' is not a whole number"),
+        ("RecordFormat=gif", "parameter RecordFormat: 'gif' is not allowed, it takes one of jpg, png"),
+        ("Epochs", "--param 'Epochs': write it as Name=value"),
+    ],
+)
+def test_start_refuses_wrong_parameters(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command, given: str, message: str
+) -> None:
+    code, out, error = imgpipe_here("start", "--param", given)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message in error
+    listed = account.client("sagemaker").list_pipeline_executions(PipelineName=outputs["PipelineName"])
+    assert listed["PipelineExecutionSummaries"] == []
+
+
+def test_models_are_listed_newest_first_with_their_accuracy(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    assert imgpipe_here("models")[0] == 0
+    s3, bucket = account.client("s3"), outputs["ArtifactBucketName"]
+    for accuracy in (0.5, 0.75):
+        key = f"models/{accuracy}/evaluation.json"
+        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"metrics": {"accuracy": {"value": accuracy}}}).encode())
+        account.client("sagemaker").create_model_package(
+            ModelPackageGroupName=outputs["ModelPackageGroupName"],
+            ModelApprovalStatus="PendingManualApproval",
+            ModelMetrics={
+                "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": f"s3://{bucket}/{key}"}}
+            },
+            InferenceSpecification={
+                "Containers": [{"Image": "image:1"}],
+                "SupportedContentTypes": ["image/png"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+        )
+    code, out, _ = imgpipe_here("models")
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["2", "PendingManualApproval", "0.7500"],
+        ["1", "PendingManualApproval", "0.5000"],
+    ]
+
+
+@pytest.mark.parametrize("command", ["start", "status", "models"])
+def test_an_environment_that_is_not_deployed(account: EmulatedAccount, imgpipe_here: Command, command: str) -> None:
+    code, _, error = imgpipe_here(command, "--env", "prod")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "environment prod is not deployed in" in error
+    assert "run `make deploy ENV=prod`" in error
+
+
+def test_without_credentials(monkeypatch: pytest.MonkeyPatch, imgpipe_here: Command) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    code, _, error = imgpipe_here("models")
+    assert (code, error) == (1, "error: no AWS credentials found: sign in first, for instance with `aws sso login`\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("region: [", "environments/dev.yaml: no valid YAML"),
+        ("project: x", "environments/dev.yaml: region: is required"),
+        ("", "environments/dev.yaml: region: is required"),
+    ],
+)
+def test_a_broken_environment_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, imgpipe_here: Command, content: str, message: str
+) -> None:
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "dev.yaml").write_text(content)
+    monkeypatch.setattr(imgpipe.project, "ROOT", tmp_path)
+    code, _, error = imgpipe_here("models")
+    assert (code, error.count("\n")) == (1, 1)
+    assert message in error
