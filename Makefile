@@ -82,27 +82,33 @@ $(UV):
 	  || { echo "error: $$($(PYTHON) --version) is not supported: use Python 3.10 to 3.14, for instance make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 	  || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make virtual environments: install its venv package (Debian: python3-venv)" >&2; exit 1; }
-	$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION)
 
 # MXNet's last release needs NumPy 1.23, which has wheels up to Python 3.11 only; uv finds or fetches one.
 $(MXNET)/bin/python: | $(UV)
-	$(UV) venv --quiet --python '>=3.10,<3.12' $(MXNET) \
+	@$(UV) venv --quiet --python '>=3.10,<3.12' $(MXNET) \
 	  || { echo "error: the training environment needs Python 3.10 or 3.11 and none was found: install one, for instance with 'uv python install 3.11'" >&2; exit 1; }
 
 # Compiled at once: importing the SageMaker SDK from source takes longer than everything else in a run.
-.make/run: requirements.txt processing/mxnet/requirements.txt pyproject.toml | $(UV) $(MXNET)/bin/python
+INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
+
+.make/run: requirements.txt processing/mxnet/requirements.txt pyproject.toml scripts/complete-mxnet | $(UV) $(MXNET)/bin/python
 	@mkdir -p .make
-	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
-	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(MXNET)/bin/python -r processing/mxnet/requirements.txt
-	$(MXNET)/bin/python scripts/complete-mxnet
-	$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
+	@echo "Installing the packages of $(VENV)"
+	@$(INSTALL) --python $(VENV)/bin/python -r requirements.txt
+	@$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
+	@echo "Installing the packages of $(MXNET)"
+	@$(INSTALL) --python $(MXNET)/bin/python -r processing/mxnet/requirements.txt
+	@$(MXNET)/bin/python scripts/complete-mxnet
 	@touch $@
 
 .make/dev: .make/run .make/cdk requirements-dev.txt processing/mxnet/requirements-dev.txt
-	$(UV) pip install --quiet --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements-dev.txt
-	$(UV) pip install --quiet --require-hashes --python $(MXNET)/bin/python -r processing/mxnet/requirements-dev.txt
+	@echo "Installing what tests and linters need"
+	@$(INSTALL) --python $(VENV)/bin/python -r requirements-dev.txt
+	@$(INSTALL) --python $(MXNET)/bin/python -r processing/mxnet/requirements-dev.txt
 	@touch $@
 
 .make/cdk: .make/run package.json
-	$(NODE_DIR)/bin/node $(NODE_DIR)/lib/node_modules/npm/bin/npm-cli.js install --no-package-lock --no-audit --no-fund --loglevel=error
+	@echo "Installing the command line of the CDK"
+	@$(NODE_DIR)/bin/node $(NODE_DIR)/lib/node_modules/npm/bin/npm-cli.js install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
