@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 _MEBIBYTE = 2**20
+_UNFOLDED = 10_000  # columns
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
 
 
@@ -21,7 +22,7 @@ def print_summary(console: Console, summary: dict[str, Any], directory: Path) ->
     table.add_column(overflow="fold")
     for heading, value in _rows(summary, directory):
         table.add_row(heading, Text(value))
-    console.print(table, highlight=False)
+    _print(console, table)
 
 
 def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]:
@@ -56,7 +57,7 @@ def print_execution(console: Console, execution: dict[str, Any], steps: list[dic
         seconds = f"{(ended - began).total_seconds():.0f}" if began and ended else ""
         reason = step.get("FailureReason", "")
         table.add_row(step.get("StepDisplayName", step["StepName"]), step["StepStatus"], seconds, Text(reason))
-    console.print(table, highlight=False)
+    _print(console, table)
     if reason := execution.get("FailureReason"):
         console.print(reason, highlight=False, markup=False)
 
@@ -70,4 +71,12 @@ def print_models(console: Console, models: list[dict[str, Any]]) -> None:
         accuracy = "" if model["accuracy"] is None else f"{model['accuracy']:.4f}"
         created = f"{model['created']:%Y-%m-%d %H:%M}"
         table.add_row(str(model["version"]), model["approval_status"], accuracy, created, model["arn"])
-    console.print(table, highlight=False)
+    _print(console, table)
+
+
+def _print(console: Console, table: Table) -> None:
+    """Folds to a terminal's width; what reads a pipe gets each row, ARNs and paths in it, in one line."""
+    if console.is_terminal:
+        console.print(table, highlight=False)
+    else:
+        Console(file=console.file, width=_UNFOLDED, color_system=None).print(table, highlight=False, crop=False)

@@ -22,7 +22,6 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def imgpipe_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command line in this process, where the emulated account is: exit code, output and errors."""
-    monkeypatch.setattr(imgpipe.cli.console, "width", 300)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["imgpipe", *arguments])

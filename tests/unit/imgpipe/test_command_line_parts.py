@@ -176,7 +176,7 @@ def summary(**changes: Any) -> dict[str, Any]:
 
 def shown(content: dict[str, Any], directory: Path) -> str:
     output = io.StringIO()
-    print_summary(Console(file=output, width=200), content, directory)
+    print_summary(Console(file=output, width=20), content, directory)
     return output.getvalue()
 
 
