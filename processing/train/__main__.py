@@ -3,14 +3,15 @@
 import sys
 
 from common.contract import ContainerError, run
-from train.runtime import use_available_cores
+from train.runtime import run_in_program_order, use_available_cores
 
 
 def main() -> None:
-    """Train; mxnet is imported here, after the number of threads is set."""
+    """Train; mxnet is imported here, after what it reads at its import is set."""
     if sys.argv[1:] not in ([], ["train"]):
         raise ContainerError(f"argument {' '.join(sys.argv[1:])!r} is unknown; allowed: train, or none")
     threads = use_available_cores()
+    run_in_program_order()
     from train import job
 
     job.run(threads)

@@ -1,7 +1,6 @@
 """The training loop: epochs over a Module, exact validation, metric lines, best parameters kept."""
 
 import time
-from collections import deque
 
 import mxnet as mx
 import numpy as np
@@ -17,9 +16,6 @@ from train.stopping import EarlyStopping
 
 DATA, LABEL = "data", "softmax_label"
 LOG_EVERY = 20
-# Batches that may be under way while earlier ones are counted: reading an output waits for it, so reading it late
-# keeps MXNet busy. It also bounds how many batches late a NaN is noticed.
-LAG = 2
 
 
 def log(line: str) -> None:
@@ -91,18 +87,10 @@ class Trainer:
         if epoch > 0:
             self._batches.reset()
         counted = _Counter(epoch, self._hyperparameters)
-        under_way: deque[tuple[mx.nd.NDArray, np.ndarray]] = deque()
         for batch in self._batches:
             self._module.forward_backward(batch)
             self._module.update()
-            under_way.append((self._module.get_outputs()[0].copy(), batch.label[0].asnumpy()))
-            if len(under_way) > LAG:
-                counted.add(*under_way.popleft())
-        while under_way:
-            counted.add(*under_way.popleft())
-        # The backward pass changes the moving statistics without telling the engine that it writes them: whoever
-        # reads them without this gets them with or without the last batch, by chance.
-        mx.nd.waitall()
+            counted.add(self._module.get_outputs()[0], batch.label[0].asnumpy())
         if epoch == 0:
             self._settle_batch_norm(counted.batches)
         _log_metrics(epoch, "Train", counted.metrics)

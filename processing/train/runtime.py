@@ -13,6 +13,16 @@ def use_available_cores() -> int:
     return int(threads.split(",")[0])
 
 
+def run_in_program_order() -> None:
+    """Let MXNet finish each operation before it returns, which makes equal runs equal.
+
+    Its threaded engine overlaps operations whose order it believes to be open, though the backward pass of batch
+    normalisation writes statistics that it does not declare: equal runs drift apart after an epoch or two. On a CPU
+    every operation uses all cores anyway, so nothing is lost. Must run before mxnet is imported.
+    """
+    os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
+
+
 def score_with_current_weights() -> None:
     """Switch operator fusion off, which MXNet reads whenever it binds a network.
 

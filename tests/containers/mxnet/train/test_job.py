@@ -120,6 +120,11 @@ def test_separate_processes_agree(make_job: MakeJob) -> None:
     assert logs[0] == logs[1]
 
 
+def test_operations_run_in_program_order(make_job: MakeJob) -> None:
+    # With the threaded engine runs of some hundred batches drift apart, too rarely for a test of this size to see.
+    assert "engine: NaiveEngine" in run(make_job(epochs=1)).stderr
+
+
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.05), ("nag", 0.05), ("adam", 0.005), ("rmsprop", 0.002)])
 def test_every_optimizer_lowers_the_loss(
     make_job: MakeJob, capfd: pytest.CaptureFixture[str], optimizer: str, rate: float
