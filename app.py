@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from infra.definition import definition_in_background
 from infra.environments import load_environment, requested_environment
 from infra.errors import InfraError
 from infra.node import use_node
@@ -14,9 +15,10 @@ def main() -> int:
     try:
         settings = load_environment(requested_environment())
         use_node()
-        from infra.app import synthesise  # starts the CDK's kernel, which needs the node
+        with definition_in_background(settings) as definition:
+            from infra.app import synthesise  # starts the CDK's kernel, which needs the node
 
-        synthesise(settings)
+            synthesise(settings, definition=definition)
     except InfraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

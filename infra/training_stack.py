@@ -13,11 +13,9 @@ from infra.constructs.execution_role import ExecutionRole, Grants
 from infra.constructs.model_group import ModelGroup
 from infra.constructs.pipeline import Pipeline
 from infra.constructs.resolve_function import ResolveFunction
-from infra.errors import InfraError
 from infra.settings import EnvironmentSettings
 from infra.stack import EnvironmentStack
 from pipeline_def import placeholders
-from pipeline_def.definition import build_definition
 
 _ECR_IMAGE = re.compile(r"\b(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9._/-]+)")
 
@@ -34,9 +32,9 @@ class TrainingStack(EnvironmentStack):
         data_bucket: str,
         artifact_bucket: str,
         processing: Path,
+        definition: str,
     ) -> None:
         super().__init__(scope, stack_id, settings=settings, description=f"{settings.prefix}: the training pipeline")
-        definition = _definition(settings)
         data_prefix = settings.pipeline.input_prefix.split("/", maxsplit=1)[0]
         images = ContainerImages(self, "Images", processing=processing)
         self.model_group = ModelGroup(self, "Models", settings=settings)
@@ -85,11 +83,3 @@ class TrainingStack(EnvironmentStack):
 
     def _output(self, name: str, value: str) -> None:
         cdk.CfnOutput(self, name, value=value)
-
-
-def _definition(settings: EnvironmentSettings) -> str:
-    try:
-        return build_definition(settings.pipeline, region=settings.region)
-    except ValueError as error:
-        # What only the SDK knows, such as a region without the built-in image.
-        raise InfraError(f"environments/{settings.environment}.yaml: {' '.join(str(error).split())}") from error

@@ -1,0 +1,47 @@
+"""The pipeline's definition for an environment, built beside the CDK because each takes seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+from infra.errors import InfraError
+from infra.settings import EnvironmentSettings
+from pipeline_def.settings import PipelineSettings
+
+
+def definition_of(settings: EnvironmentSettings) -> str:
+    """The definition; raises InfraError for what only the SDK knows, such as a region without the built-in image."""
+    try:
+        return _build(settings.pipeline, settings.region)
+    except ValueError as error:
+        raise _as_infra_error(error, settings) from error
+
+
+@contextmanager
+def definition_in_background(settings: EnvironmentSettings) -> Iterator[Callable[[], str]]:
+    """Begins to build the definition in a process of its own; calling what this gives waits for it.
+
+    Must be opened before the CDK is imported: that starts a thread, and a process should not be forked from several.
+    """
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(_build, settings.pipeline, settings.region)
+
+        def finished() -> str:
+            try:
+                return future.result()
+            except ValueError as error:
+                raise _as_infra_error(error, settings) from error
+
+        yield finished
+
+
+def _build(settings: PipelineSettings, region: str) -> str:
+    from pipeline_def.definition import build_definition  # late: imports the SDK, in this process alone
+
+    return build_definition(settings, region=region)
+
+
+def _as_infra_error(error: ValueError, settings: EnvironmentSettings) -> InfraError:
+    return InfraError(f"environments/{settings.environment}.yaml: {' '.join(str(error).split())}")
