@@ -12,6 +12,8 @@ import pytest
 from pictures import Pixels, encoded, gradient
 
 REPOSITORY = Path(__file__).parents[3]
+# For programs that are run as the image runs them; in this process pytest's own settings do it.
+os.environ["PYTHONPATH"] = str(REPOSITORY / "processing")
 READER = Path(__file__).with_name("read_with_mxnet.py")
 
 MakeFolder = Callable[..., Path]
