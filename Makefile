@@ -7,6 +7,7 @@ SHELL := /bin/bash
 ENV ?= dev
 DATA ?=
 ARGS ?=
+STACK ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 
@@ -21,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast lint format bootstrap synth diff deploy destroy definition golden requirements clean
+.PHONY: help setup setup-dev local test test-fast lint format bootstrap synth diff deploy adopt destroy definition golden requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +60,11 @@ synth: .make/cdk ## Write the templates of ENV to cdk.out
 diff: .make/cdk ## Show what a deployment of ENV would change
 	$(CDK) diff --all
 
-deploy: .make/cdk ## Deploy ENV; retained resources of an earlier deployment are adopted again
+deploy: .make/cdk ## Deploy ENV; buckets that an earlier deployment left behind are adopted again
 	$(CDK) deploy --all --import-existing-resources
+
+adopt: .make/cdk ## Take a retained resource back into STACK of ENV before deploying: asks for its ARN or name
+	$(CDK) import $(STACK)
 
 destroy: .make/cdk ## Delete the stacks of ENV
 	$(CDK) destroy --all

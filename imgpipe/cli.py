@@ -76,9 +76,9 @@ def run(
 
     parameters = parse_parameters(param or [])
     check_environment(env)
+    suggestions = PARAMETERS if data is None else {}
     if data is None:
         data = write_digits(HOME / "data" / "digits")
-        parameters = PARAMETERS | parameters
     files = check_data_folder(data)
     console.print(
         f"imgpipe run: environment {env}, {files} files in {data}", highlight=False, soft_wrap=True, markup=False
@@ -91,6 +91,7 @@ def run(
         home=HOME,
         interpreters=INTERPRETERS,
         parameters=parameters,
+        suggestions=suggestions,
         runtime=runtime.value,
     )
     with _interrupted_by_signals(), progress.showing():

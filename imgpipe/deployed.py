@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from imgpipe.errors import CommandError
 from imgpipe.project import environment_settings
+from local.errors import LocalRunError
 from local.executor.definition import Definition
 from local.storage import all_files, read_text, split_uri
 
@@ -111,15 +112,23 @@ class Deployed:
 
     def _model(self, sagemaker: Any, arn: str) -> dict[str, Any]:
         package = sagemaker.describe_model_package(ModelPackageName=arn)
-        statistics = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
-        evaluation = json.loads(read_text(self._client("s3"), statistics["S3Uri"])) if statistics else None
         return {
             "version": package["ModelPackageVersion"],
             "arn": arn,
             "approval_status": package["ModelApprovalStatus"],
             "created": package["CreationTime"],
-            "accuracy": evaluation["metrics"]["accuracy"]["value"] if evaluation else None,
+            "accuracy": self._accuracy(package),
         }
+
+    def _accuracy(self, package: dict[str, Any]) -> float | None:
+        """From the evaluation that the version points at; None where it has none, or somebody deleted it."""
+        statistics = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
+        try:
+            evaluation = json.loads(read_text(self._client("s3"), statistics["S3Uri"]))
+        except (KeyError, LocalRunError):
+            return None
+        accuracy: float | None = evaluation["metrics"]["accuracy"]["value"]
+        return accuracy
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from infra.errors import InfraError
@@ -33,6 +34,10 @@ def definition_in_background(settings: EnvironmentSettings) -> Iterator[Callable
                 return future.result()
             except ValueError as error:
                 raise _as_infra_error(error, settings) from error
+            except BrokenProcessPool as error:
+                raise InfraError(
+                    "the process that builds the definition was killed: is there enough memory?"
+                ) from error
 
         yield finished
 

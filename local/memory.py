@@ -44,5 +44,7 @@ def _proportional(process: psutil.Process) -> int:
     """Its share of the memory: a page of several processes counts once in all, as between a fork and its exec."""
     try:
         return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0  # it ended between being listed and being asked

@@ -44,6 +44,7 @@ class RunRequest:
     home: Path  # the .imgpipe directory
     interpreters: Mapping[str, Path]  # by image name, for the process runtime
     parameters: Mapping[str, str] = field(default_factory=dict)
+    suggestions: Mapping[str, str] = field(default_factory=dict)  # where the environment offers them
     runtime: RuntimeName = "auto"
 
 
@@ -84,10 +85,11 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         observer.phase("Deploying its stacks into an emulated account")
         pipeline = DeployedPipeline.read(account, account.deploy(assembly)[PIPELINE_OUTPUT])
         pipeline.definition.refuse_unsupported(SUPPORTED)
-        values = pipeline.definition.parameter_values(request.parameters)
+        parameters = {**pipeline.definition.offered(request.suggestions), **request.parameters}
+        values = pipeline.definition.parameter_values(parameters)
         observer.phase(f"Uploading {request.data}")
         upload(account.objects, request.data, values[DATA_PARAMETER], files=all_files(request.data, hidden=False))
-        started = pipeline.start(request.parameters)
+        started = pipeline.start(parameters)
         directory.settle(started.id)
         execution = _execution(pipeline, started, values, directory, make_runtime(directory.logs), observer)
         record = execution.run()

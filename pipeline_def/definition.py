@@ -36,6 +36,7 @@ def build_definition(settings: PipelineSettings, *, region: str) -> str:
         parameters=context.parameters.all(),
         steps=_steps(context),
         sagemaker_session=context.session,
+        pipeline_experiment_config=None,  # experiments would outlive the stacks
     )
     definition = _prune(json.loads(pipeline.definition()))
     text = json.dumps(definition, indent=1, ensure_ascii=True)

@@ -17,11 +17,16 @@ TrainingImage = Literal["builtin", "own"]
 # One table for both sides, kept with the trainer because it ships alone.
 TABLE_PATH: Final = Path(__file__).parents[1] / "processing" / "train" / "hyperparameters.json"
 
-FROM_DATA: Final = {
+# What settings cannot name, and why.
+NOT_SETTABLE: Final = {
     "num_classes": "Preprocess counts the class folders",
     "num_training_samples": "Preprocess counts the packed images",
     "image_shape": "it follows preprocess.image_size",
     "seed": "it follows preprocess.seed",
+    "resize": "images are resized when they are packed, set preprocess.resize",
+    "checkpoint_frequency": "the best epoch alone is kept and evaluated",
+    "multi_label": "the packed images have one label each",
+    "use_weighted_loss": "it is for images of several labels, and the packed ones have one",
 }
 
 
@@ -65,12 +70,12 @@ class Hyperparameter(BaseModel):
         kind = {"int": "a whole number", "float": "a number", "string": "text"}[self.type]
         return " ".join(part for part in (kind, low, high) if part)
 
-    def check(self, value: str | int | float, *, image: TrainingImage) -> None:
+    def check(self, value: str | bool | int | float, *, image: TrainingImage) -> None:
         """Raises ValueError, naming the allowed values, where `value` is of the wrong type or out of range."""
         if not self._accepts(value, image):
             raise ValueError(f"hyperparameter {self.name}: {value!r} is not allowed, it takes {self.allowed(image)}")
 
-    def _accepts(self, value: str | int | float, image: TrainingImage) -> bool:
+    def _accepts(self, value: str | bool | int | float, image: TrainingImage) -> bool:
         if choices := self.choices_for(image):
             return str(value) in choices
         if self.type == "string":
@@ -89,11 +94,11 @@ def table() -> dict[str, Hyperparameter]:
     return {row.name: row for row in rows}
 
 
-def check_hyperparameters(values: Mapping[str, str | int | float], *, image: TrainingImage) -> None:
+def check_hyperparameters(values: Mapping[str, str | bool | int | float], *, image: TrainingImage) -> None:
     """Raises ValueError for the first name or value that the chosen training image would refuse."""
     for name, value in values.items():
-        if name in FROM_DATA:
-            raise ValueError(f"hyperparameter {name} cannot be set: {FROM_DATA[name]}")
+        if name in NOT_SETTABLE:
+            raise ValueError(f"hyperparameter {name} cannot be set: {NOT_SETTABLE[name]}")
         row = table().get(name)
         if row is None:
             near = difflib.get_close_matches(name, table(), n=1)

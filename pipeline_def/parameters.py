@@ -82,9 +82,11 @@ def _hyperparameter_parameters(settings: PipelineSettings) -> dict[str, Paramete
     }
 
 
-def _as_parameter(row: Hyperparameter, default: str | int | float | None, image: TrainingImage) -> Parameter:
+def _as_parameter(row: Hyperparameter, default: str | bool | int | float | None, image: TrainingImage) -> Parameter:
     if choices := row.choices_for(image):
         # The service knows closed values for strings only, and a hyperparameter is a string on the wire anyway.
         return ParameterString(row.parameter_name, default_value=str(default), enum_values=choices)
-    kinds = {"int": ParameterInteger, "float": ParameterFloat, "string": ParameterString}
+    if row.type == "float":
+        return ParameterFloat(row.parameter_name, default_value=float(default or 0))
+    kinds = {"int": ParameterInteger, "string": ParameterString}
     return kinds[row.type](row.parameter_name, default_value=default)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
-from pipeline_def.hyperparameters import TrainingImage, check_hyperparameters
+from pipeline_def.hyperparameters import TrainingImage, check_hyperparameters, table
 
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 S3Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")]
@@ -15,6 +15,8 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html, "EC2 Instance Recommendation"
 BUILTIN_INSTANCE_FAMILIES = ("p2", "p3", "p3dn", "g4dn", "g5")
+PRETRAINED_IMAGE_SIZE = 224
+PRETRAINED_NUM_LAYERS = (18, 34, 50, 101, 152, 200)
 
 
 class Section(BaseModel):
@@ -57,7 +59,7 @@ class TrainSettings(Section):
     instance_type: InstanceType = Field("ml.g4dn.xlarge", description="Instance of the training job")
     volume_size_gb: int = Field(50, ge=1, le=16384, description="Disk of the training job, in GB")
     max_runtime_minutes: int = Field(720, ge=1, le=7200, description="Limit after which training is stopped")
-    hyperparameters: dict[str, str | int | float] = Field(
+    hyperparameters: dict[str, str | bool | int | float] = Field(
         default_factory=dict, description="Each one named here becomes an execution parameter with this default"
     )
 
@@ -69,6 +71,11 @@ class TrainSettings(Section):
             raise ValueError(
                 f"instance_type {self.instance_type}: the built-in image trains on GPU instances only "
                 f"({', '.join(BUILTIN_INSTANCE_FAMILIES)}); choose one, or set image: own"
+            )
+        if self.image == "own" and family in BUILTIN_INSTANCE_FAMILIES:
+            raise ValueError(
+                f"instance_type {self.instance_type}: our own trainer uses no GPU, which would cost and stand idle; "
+                "choose for instance ml.c5.xlarge"
             )
         return self
 
@@ -106,3 +113,17 @@ class PipelineSettings(Section):
     train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
+
+    @model_validator(mode="after")
+    def _check_pretrained(self) -> Self:
+        """Weights exist for one image size and the large networks: see the hyperparameter in AWS's documentation."""
+        given = self.train.hyperparameters
+        layers = given.get("num_layers", table()["num_layers"].default)
+        if str(given.get("use_pretrained_model", 0)) != "1":
+            return self
+        if self.preprocess.image_size != PRETRAINED_IMAGE_SIZE or layers not in PRETRAINED_NUM_LAYERS:
+            raise ValueError(
+                f"use_pretrained_model needs image_size {PRETRAINED_IMAGE_SIZE} and num_layers out of "
+                f"{', '.join(map(str, PRETRAINED_NUM_LAYERS))}; here they are {self.preprocess.image_size} and {layers}"
+            )
+        return self

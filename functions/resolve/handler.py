@@ -25,7 +25,8 @@ _REASONS = {
 def handler(event: dict[str, Any], _context: object) -> dict[str, str | int]:
     """Lists `event["input_data_uri"]` (`s3://bucket/prefix`).
 
-    Returns `listing_hash` (64 hex digits over relative key, ETag and size of every object), `object_count` and
+    Returns `input_uri` (what was listed: the prefix with its slash, so that a job reads no more than was hashed),
+    `listing_hash` (64 hex digits over relative key, ETag and size of every object), `object_count` and
     `total_bytes`. Raises ValueError with one line where the URI is malformed, unreadable or holds no object: the text
     becomes the step's failure reason.
     """
@@ -41,6 +42,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str | int]:
         raise ValueError(f"input {uri} holds no object: upload class folders of images there, or name another prefix")
     listing_hash = hashlib.sha256(b"".join(sorted(digests))).hexdigest()
     result: dict[str, str | int] = {
+        "input_uri": f"s3://{bucket}/{prefix}",
         "listing_hash": listing_hash,
         "object_count": len(digests),
         "total_bytes": total_bytes,

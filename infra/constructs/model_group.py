@@ -13,7 +13,7 @@ from infra.settings import EnvironmentSettings
 
 
 class ModelGroup(Construct):
-    """Group `<prefix>`: retained (and adopted again by `cdk deploy --import-existing-resources`), or purged.
+    """Group `<prefix>`: retained (and adopted again by `make adopt`), or purged.
 
     Make what registers versions depend on this construct: a deletion goes the other way round, so the pipeline goes
     first, then all versions, then the group, which CloudFormation cannot delete while it has any.
@@ -29,7 +29,7 @@ class ModelGroup(Construct):
             model_package_group_description=f"Image classification models of {settings.prefix}",
         )
         if settings.retain_on_destroy:
-            self.group.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+            self.group.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         else:
             self._build_purge(settings)
 

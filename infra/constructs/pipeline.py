@@ -10,7 +10,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.settings import EnvironmentSettings
-from pipeline_def.placeholders import check_substitution
+from pipeline_def.placeholders import check_substitution, json_escape
 
 
 class Pipeline(Construct):
@@ -28,13 +28,17 @@ class Pipeline(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         check_substitution(definition, values)
+        # A literal must be fit for a JSON string; a token's value comes from CloudFormation and holds names and ARNs.
+        filled = {
+            name: value if cdk.Token.is_unresolved(value) else json_escape(value) for name, value in values.items()
+        }
         self.pipeline = sagemaker.CfnPipeline(
             self,
             "Pipeline",
             pipeline_name=settings.prefix,
             pipeline_display_name=settings.prefix,
             pipeline_description="Image classification: folder of labelled images to registered model",
-            pipeline_definition={"PipelineDefinitionBody": cdk.Fn.sub(definition, dict(values))},
+            pipeline_definition={"PipelineDefinitionBody": cdk.Fn.sub(definition, filled)},
             parallelism_configuration={"MaxParallelExecutionSteps": settings.max_parallel_steps},
             role_arn=role.role_arn,
         )

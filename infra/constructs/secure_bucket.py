@@ -11,6 +11,8 @@ from constructs import Construct
 from infra.settings import EnvironmentSettings
 
 _ABORT_UPLOAD_DAYS = 7
+# Not on a first creation that fails: what it leaves behind would stand in the way of the next try.
+_KEEP = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 class SecureBucket(Construct):
@@ -45,13 +47,13 @@ class SecureBucket(Construct):
             versioned=True,
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix=f"{purpose}/" if access_logs else None,
-            removal_policy=cdk.RemovalPolicy.RETAIN if retain else cdk.RemovalPolicy.DESTROY,
+            removal_policy=_KEEP if retain else cdk.RemovalPolicy.DESTROY,
             auto_delete_objects=not retain,
             lifecycle_rules=_housekeeping(settings) + _expiry(expire_after),
         )
         if retain and self.bucket.policy:
             # A bucket that stays behind has to go on refusing plain HTTP.
-            self.bucket.policy.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+            self.bucket.policy.apply_removal_policy(_KEEP)
 
 
 def _housekeeping(settings: EnvironmentSettings) -> list[s3.LifecycleRule]:

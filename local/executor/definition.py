@@ -63,6 +63,19 @@ class Definition:
                     f"it knows {', '.join(sorted(supported))}"
                 )
 
+    def offered(self, suggestions: Mapping[str, str]) -> dict[str, str]:
+        """Those of `suggestions` whose parameter is declared and takes the value."""
+        declared = {parameter["Name"]: parameter for parameter in self.parameters}
+
+        def is_taken(name: str, text: str) -> bool:
+            try:
+                _typed(declared[name], text)
+            except LocalRunError:
+                return False
+            return True
+
+        return {name: text for name, text in suggestions.items() if name in declared and is_taken(name, text)}
+
     def parameter_values(self, overrides: Mapping[str, str]) -> dict[str, Any]:
         """All parameters with their values; overrides arrive as text, as they do from the console.
 

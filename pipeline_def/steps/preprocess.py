@@ -9,7 +9,7 @@ from sagemaker.mlops.workflow.steps import ProcessingStep
 from pipeline_def.placeholders import IMAGES_IMAGE_URI
 from pipeline_def.steps.context import Context
 from pipeline_def.steps.processing import Container, processing_step
-from pipeline_def.steps.resolve import LISTING_HASH
+from pipeline_def.steps.resolve import INPUT_URI, LISTING_HASH
 
 DATASET_FILE = PropertyFile(name="Dataset", output_name="dataset", path="dataset.json")
 
@@ -44,7 +44,7 @@ def preprocess_step(context: Context, resolve: LambdaStep) -> ProcessingStep:
         name="Preprocess",
         display_name="Pack images",
         description="Splits the class folders into train, validation and test and packs them as MXNet RecordIO.",
-        inputs={"data": parameters.input_data_uri},
+        inputs={"data": resolve.properties.Outputs[INPUT_URI]},
         outputs={name: context.output("preprocess", name) for name in ("train", "validation", "test", "dataset")},
         property_files=[DATASET_FILE],
     )

@@ -87,8 +87,7 @@ def predict(model: Model, records: Path, *, num_classes: int) -> Predictions:
 
 
 def _forward(model: Model, records: Path, batch_size: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    context = mx.gpu() if mx.context.num_gpus() else mx.cpu()
-    executor = model.symbol.simple_bind(context, grad_req="null", **{DATA_NAME: (batch_size, *model.shape)})
+    executor = model.symbol.simple_bind(mx.cpu(), grad_req="null", **{DATA_NAME: (batch_size, *model.shape)})
     executor.copy_params_from(model.arguments, model.auxiliary, allow_extra_params=True)
     labels, outputs = [], []
     for batch in _batches(records, model.shape, batch_size):

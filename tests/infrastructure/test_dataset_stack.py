@@ -125,4 +125,7 @@ def test_staging_and_prod_keep_their_buckets_on_destroy(template, environment):
     assert not resources(stack, "AWS::Lambda::Function")
     for kind in ("AWS::S3::Bucket", "AWS::S3::BucketPolicy"):
         for body in resources(stack, kind).values():
-            assert (body.get("DeletionPolicy"), body.get("UpdateReplacePolicy")) == ("Retain", "Retain"), kind
+            assert (body.get("DeletionPolicy"), body.get("UpdateReplacePolicy")) == (
+                "RetainExceptOnCreate",
+                "Retain",
+            ), kind

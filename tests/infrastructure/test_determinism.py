@@ -33,7 +33,7 @@ def _without_network() -> list[str]:
     for flags in (["-n"], ["-r", "-n"]):
         if unshare and subprocess.run([unshare, *flags, "true"], capture_output=True, check=False).returncode == 0:
             return [unshare, *flags]
-    return []
+    pytest.skip("cutting the network needs unshare -n, which this machine does not allow")
 
 
 def _start(outdir: Path, guard: Path, *, hash_seed: int) -> subprocess.Popen[str]:

@@ -109,11 +109,10 @@ def test_dev_purge_keeps_its_permissions_until_it_has_run(template):
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])
-def test_staging_and_prod_keep_the_group_for_adoption(template, environment):
+def test_staging_and_prod_keep_the_group(template, environment):
     stack = template(environment, "training")
     _, group = _only(stack, "AWS::SageMaker::ModelPackageGroup")
-    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    # `cdk deploy --import-existing-resources` finds it by this name.
+    assert (group["DeletionPolicy"], group["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     assert group["Properties"]["ModelPackageGroupName"] == f"imgpipe-{environment}"
     assert not resources(stack, "Custom::ModelPackageVersions")
 

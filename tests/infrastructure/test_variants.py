@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from aws_cdk import assertions
 from cloudformation import resources
@@ -50,10 +52,8 @@ def test_account_project_and_tags_reach_the_templates(tmp_path):
     )
 
 
-def test_the_own_trainer_synthesises(tmp_path):
-    pipeline = load_environment("dev").pipeline
-    own = pipeline.model_copy(
-        update={"train": pipeline.train.model_copy(update={"image": "own", "instance_type": "ml.c5.xlarge"})}
-    )
-    templates, _ = _templates(tmp_path, pipeline=own)
-    assert resources(templates["training"], "AWS::SageMaker::Pipeline")
+def test_either_trainer_synthesises(tmp_path):
+    assert load_environment("dev").pipeline.train.image == "own"
+    templates, _ = _templates(tmp_path, pipeline=load_environment("prod").pipeline, execution_expiry_days=90)
+    [pipeline] = resources(templates["training"], "AWS::SageMaker::Pipeline").values()
+    assert "/image-classification:1" in json.dumps(pipeline)

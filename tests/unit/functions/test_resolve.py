@@ -39,7 +39,7 @@ def _resolve(uri: str = URI) -> dict:
 def test_answer_has_hash_count_and_size(s3):
     _put(s3, a=b"12345", b=b"123")
     answer = _resolve()
-    assert set(answer) == {"listing_hash", "object_count", "total_bytes"}
+    assert set(answer) == {"input_uri", "listing_hash", "object_count", "total_bytes"}
     assert len(answer["listing_hash"]) == 64
     assert int(answer["listing_hash"], 16) >= 0
     assert (answer["object_count"], answer["total_bytes"]) == (2, 8)
@@ -50,7 +50,15 @@ def test_the_same_images_elsewhere_have_the_same_hash(s3):
     _put(s3, a=b"1", b=b"2")
     s3.put_object(Bucket=BUCKET, Key="datasets/copy/cat/a.jpg", Body=b"1")
     s3.put_object(Bucket=BUCKET, Key="datasets/copy/cat/b.jpg", Body=b"2")
-    assert _resolve() == _resolve(f"s3://{BUCKET}/datasets/copy/")
+    assert _resolve()["listing_hash"] == _resolve(f"s3://{BUCKET}/datasets/copy/")["listing_hash"]
+
+
+def test_a_job_is_given_what_was_listed_and_no_folder_of_a_longer_name(s3):
+    _put(s3, a=b"1")
+    before = _resolve()
+    s3.put_object(Bucket=BUCKET, Key="datasets/pets-old/cat/a.jpg", Body=b"2")
+    assert _resolve() == before
+    assert before["input_uri"] == f"{URI}/"
 
 
 @pytest.mark.parametrize("change", ["content", "name", "added", "removed", "size only"])

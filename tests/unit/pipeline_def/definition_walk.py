@@ -62,7 +62,9 @@ def resolved_steps(
 def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
     arguments = step["Arguments"]
     if step["Type"] == "Lambda":
-        return StepOutcome(outputs={"listing_hash": listing_hash, "object_count": 9, "total_bytes": 900})
+        uri = arguments["input_data_uri"].rstrip("/") + "/"
+        outputs = {"input_uri": uri, "listing_hash": listing_hash, "object_count": 9, "total_bytes": 900}
+        return StepOutcome(outputs=outputs)
     if step["Type"] == "Training":
         artifact = f"{arguments['OutputDataConfig']['S3OutputPath']}/job/output/model.tar.gz"
         return StepOutcome(properties={"ModelArtifacts": {"S3ModelArtifacts": artifact}})

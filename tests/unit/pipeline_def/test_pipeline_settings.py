@@ -25,6 +25,13 @@ from pipeline_def.settings import PipelineSettings
             "trains on GPU instances only .*; choose one, or set image: own",
         ),
         ({"train": {"hyperparameters": {"learningrate": 0.1}}}, "did you mean learning_rate?"),
+        ({"train": {"image": "own"}}, "our own trainer uses no GPU"),
+        ({"train": {"hyperparameters": {"use_pretrained_model": 1, "num_layers": 20}}}, "num_layers out of 18, 34"),
+        (
+            {"preprocess": {"image_size": 128}, "train": {"hyperparameters": {"use_pretrained_model": 1}}},
+            "size 224 and",
+        ),
+        ({"train": {"hyperparameters": {"resize": 256}}}, "set preprocess.resize"),
         ({"train": {"hyperparameters": {"num_classes": 3}}}, "cannot be set: Preprocess counts the class folders"),
         ({"train": {"hyperparameters": {"epochs": 0}}}, "it takes a whole number from 1"),
         ({"train": {"hyperparameters": {"epochs": 2.5}}}, "it takes a whole number from 1"),
