@@ -58,7 +58,7 @@ synth: .make/cdk ## Write the templates of ENV to cdk.out
 	$(CDK) synth --quiet
 
 diff: .make/cdk ## Show what a deployment of ENV would change
-	$(CDK) diff --all
+	$(CDK) diff
 
 deploy: .make/cdk ## Deploy ENV; buckets that an earlier deployment left behind are adopted again
 	$(CDK) deploy --all --import-existing-resources
@@ -79,7 +79,7 @@ requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)
 
 clean: ## Remove all that setup and runs have made
-	rm -rf $(VENV) $(MXNET) node_modules cdk.out .make .imgpipe
+	rm -rf $(VENV) $(MXNET) node_modules cdk.out .make .imgpipe *.egg-info
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' \
@@ -91,7 +91,7 @@ $(UV):
 # MXNet's last release needs NumPy 1.23, which has wheels up to Python 3.11 only; uv finds or fetches one.
 $(MXNET)/bin/python: | $(UV)
 	@$(UV) venv --quiet --python '>=3.10,<3.12' $(MXNET) \
-	  || { echo "error: the training environment needs Python 3.10 or 3.11 and none was found: install one, for instance with 'uv python install 3.11'" >&2; exit 1; }
+	  || { echo "error: $(MXNET) could not be made, see above; it needs Python 3.10 or 3.11, which $(UV) python install 3.11 fetches" >&2; exit 1; }
 
 # Compiled at once: importing the SageMaker SDK from source takes longer than everything else in a run.
 INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode

@@ -67,7 +67,7 @@ def run(
     env: Environment = "dev",
     runtime: Annotated[RuntimeChoice, typer.Option(help="How containers run.")] = RuntimeChoice.auto,
 ) -> None:
-    """Run the deployed pipeline's very definition on this machine: no account, no Docker, no network."""
+    """Run the deployed pipeline's very definition on this machine: needs no account and no Docker."""
     # Late, like all imports of a command: they take time, and `imgpipe --help` should not.
     from imgpipe.digits import PARAMETERS, write_digits
     from imgpipe.progress import RunProgress

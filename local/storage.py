@@ -74,7 +74,7 @@ def all_files(directory: Path, *, hidden: bool = True) -> Iterator[Path]:
     Without `hidden`, names that begin with a dot are left out, whatever lies below them included.
     """
     entered: set[str] = set()
-    for place, folders, names in os.walk(directory, followlinks=True):
+    for place, folders, names in os.walk(directory, followlinks=True, onerror=_raise):
         entered.add(os.path.realpath(place))
         folders[:] = sorted(
             name
@@ -96,3 +96,8 @@ def read_text(s3: Any, uri: str) -> str:
         raise LocalRunError(f"{uri} does not exist: the step that should have written it did not") from error
     except UnicodeDecodeError as error:
         raise LocalRunError(f"{uri} is not UTF-8 text") from error
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read must not pass for an empty one: its class would be missing."""
+    raise error

@@ -25,6 +25,8 @@ _BLOCK_BYTES = 2**20
 class StoredFile(FakeKey):  # type: ignore[misc]  # moto comes without types here
     """An object that reads its bytes from `path`, which must stay as it is."""
 
+    disposed = True  # there is no buffer to close, not even where the file turns out to be unreadable
+
     def __init__(self, *, path: Path, **fields: Any) -> None:
         self.path = path
         super().__init__(value=b"", etag=_md5(path), **fields)

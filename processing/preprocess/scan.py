@@ -80,10 +80,15 @@ def _check_classes(source: Path, classes: list[str]) -> None:
 
 def _files_below(folder: Path) -> list[Path]:
     found = []
-    for directory, names, files in os.walk(folder):
+    for directory, names, files in os.walk(folder, onerror=_raise):
         names[:] = [name for name in names if not name.startswith(".")]
         found += [Path(directory, name) for name in files if not name.startswith(".")]
     return found
+
+
+def _raise(error: OSError) -> None:
+    """A folder that cannot be read must not pass for an empty one: its images would be missing."""
+    raise ContainerError(f"{error.filename} cannot be read: {error.strerror}; make it readable, or remove it")
 
 
 def _sort_file(listing: Listing, source: Path, path: Path, *, label: int | None) -> None:

@@ -163,7 +163,7 @@ def _choice_message(entry: Mapping[str, Any], text: str, value: Any) -> str:
         return str(_refusal(entry, text))
     return (
         f"hyperparameter {entry['name']} is {text!r}, which is not available in the own image; "
-        f"use {allowed(entry)}, or train with the built-in image (training.image: builtin)"
+        f"use {allowed(entry)}, or train with the built-in image, which runs on AWS only"
     )
 
 
