@@ -18,6 +18,7 @@ from imgpipe.errors import CommandError
 from imgpipe.project import environment_settings
 from local.errors import LocalRunError
 from local.executor.definition import Definition
+from local.ranges import check_ranges
 from local.storage import all_files, read_text, split_uri
 
 _UPLOAD_THREADS = 16
@@ -76,10 +77,10 @@ class Deployed:
         return UploadResult(sent=len(changed), unchanged=len(local) - len(changed), removed=len(removed))
 
     def start(self, parameters: Mapping[str, str]) -> str:
-        """Starts an execution and returns its ARN; unknown names and wrong types are refused first."""
+        """Starts an execution and returns its ARN; unknown names, wrong types and ranges are refused first."""
         sagemaker, pipeline = self._client("sagemaker"), self._outputs["PipelineName"]
         definition = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
-        Definition.parse(definition).parameter_values(parameters)
+        check_ranges(Definition.parse(definition).parameter_values(parameters))
         given = [{"Name": name, "Value": value} for name, value in parameters.items()]
         answer = sagemaker.start_pipeline_execution(PipelineName=pipeline, PipelineParameters=given)
         return str(answer["PipelineExecutionArn"])

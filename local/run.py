@@ -24,6 +24,7 @@ from local.executor.records import Observer
 from local.executor.tools import Tools
 from local.memory import PeakMemory
 from local.pipeline import DeployedPipeline, StartedExecution
+from local.ranges import check_ranges
 from local.storage import all_files, read_text, upload
 from local.summary import summarise
 from local.synth import synthesise
@@ -87,6 +88,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         pipeline.definition.refuse_unsupported(SUPPORTED)
         parameters = {**pipeline.definition.offered(request.suggestions), **request.parameters}
         values = pipeline.definition.parameter_values(parameters)
+        check_ranges(values)
         observer.phase(f"Uploading {request.data}")
         upload(account.objects, request.data, values[DATA_PARAMETER], files=all_files(request.data, hidden=False))
         started = pipeline.start(parameters)

@@ -127,6 +127,7 @@ def test_status_shows_steps_and_reasons(
     [
         ("Epoch=3", "parameter Epoch is unknown: did you mean Epochs?"),
         ("Epochs=many", "parameter Epochs: 'many' is not a whole number"),
+        ("Epochs=-1", "parameter Epochs: -1 is out of range, it must be at least 1"),
         ("RecordFormat=gif", "parameter RecordFormat: 'gif' is not allowed, it takes one of jpg, png"),
         ("Epochs", "--param 'Epochs': write it as Name=value"),
     ],

@@ -119,7 +119,12 @@ def resolved(pipeline: DeployedPipeline, **overrides: str) -> dict[str, Any]:
         arguments[step.name] = resolved_arguments = scope.resolve(step.spec["Arguments"])
         outcomes[step.name] = StepOutcome(
             properties=resolved_arguments | {"ModelArtifacts": {"S3ModelArtifacts": "s3://b/model.tar.gz"}},
-            outputs={"listing_hash": "f" * 64, "object_count": 1, "total_bytes": 1},
+            outputs={
+                "input_uri": "s3://images/datasets/main/",
+                "listing_hash": "f" * 64,
+                "object_count": 1,
+                "total_bytes": 1,
+            },
             property_files={
                 item["PropertyFileName"]: item["PropertyFileName"] for item in step.spec.get("PropertyFiles", ())
             },

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import REPOSITORY, CommandLine, Parameters
+from end_to_end import REPOSITORY, CommandLine, Parameters
 
 FIELDS = [
     "execution_id",
@@ -112,6 +112,11 @@ def test_usage_errors(imgpipe: CommandLine, arguments: list[str], message: str) 
     [
         ("Epoch=3", "error: parameter Epoch is unknown: did you mean Epochs?"),
         ("Epochs=2.5", "error: parameter Epochs: '2.5' is not a whole number"),
+        ("Epochs=0", "error: parameter Epochs: 0 is out of range, it must be at least 1"),
+        (
+            "AccuracyThreshold=7",
+            "error: parameter AccuracyThreshold: 7 is out of range, it must be at least 0 and at most 1",
+        ),
         ("RecordFormat=gif", "error: parameter RecordFormat: 'gif' is not allowed, it takes one of jpg, png"),
         ("InputDataUri=s3://elsewhere/x", "error: bucket elsewhere does not exist in the deployed environment"),
     ],

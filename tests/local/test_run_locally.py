@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
-from conftest import REGION, SMALL
+from end_to_end import REGION, SMALL
 
 from local.executor.definition import Definition, Step
 from local.executor.records import StepRecord
@@ -112,14 +112,14 @@ def test_a_gate_that_is_not_passed_registers_nothing(first: Finished, run: Run, 
     [one, other, *_] = sorted((data / "3").iterdir())
     shutil.copyfile(one, other)
     witness = Witness()
-    result = run(data, {"Seed": "1", "AccuracyThreshold": "1.01", "Epochs": "1"}, witness)
+    result = run(data, {"Seed": "1", "AccuracyThreshold": "1.0", "Epochs": "1"}, witness)
 
     summary = result.summary
     assert (summary["status"], summary["model_package"]) == ("Failed", None)
     assert witness.packages == []
     gate = summary["gate"]
-    assert (gate["metric"], gate["threshold"], gate["passed"]) == ("accuracy", 1.01, False)
-    for part in ("accuracy", str(gate["value"]), "1.01"):
+    assert (gate["metric"], gate["threshold"], gate["passed"]) == ("accuracy", 1.0, False)
+    for part in ("accuracy", str(gate["value"]), "1.0"):
         assert part in summary["failure_reason"]
     assert [step["name"] for step in summary["steps"]][-2:] == ["Gate", "BelowThreshold"]
     assert packed(result)["train/train.rec"] != packed(first[0])["train/train.rec"]

@@ -1,0 +1,74 @@
+"""Ranges of parameters: what is refused before an execution starts, and that the settings know the same ranges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from local.errors import LocalRunError
+from local.ranges import check_ranges
+from pipeline_def.settings import EvaluateSettings, PreprocessSettings
+
+ROOT = Path(__file__).parents[3]
+SETTINGS = {
+    "AccuracyThreshold": EvaluateSettings.model_fields["accuracy_threshold"],
+    "EvaluationTopK": EvaluateSettings.model_fields["top_k"],
+    "ImageSize": PreprocessSettings.model_fields["image_size"],
+    "ImagesPerClass": PreprocessSettings.model_fields["images_per_class"],
+    "MaxRejectedFraction": PreprocessSettings.model_fields["max_rejected_fraction"],
+    "Quality": PreprocessSettings.model_fields["quality"],
+    "ResizeShortSide": PreprocessSettings.model_fields["resize"],
+    "Seed": PreprocessSettings.model_fields["seed"],
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"AccuracyThreshold": 7.0}, "AccuracyThreshold: 7.0 is out of range, it must be at least 0 and at most 1"),
+        ({"ImageSize": 8}, "ImageSize: 8 is out of range, it must be at least 16 and at most 1024"),
+        ({"ValidationFraction": 0.0}, "ValidationFraction: 0.0 is out of range, it must be above 0 and below 1"),
+        ({"EvaluationTopK": 1}, "at least 2 and at most 100"),
+        ({"Epochs": -1}, "Epochs: -1 is out of range, it must be at least 1"),
+        ({"LearningRate": 7.0}, "LearningRate: 7.0 is out of range"),
+        ({"LrSchedulerStep": "a,b"}, "LrSchedulerStep: 'a,b' is not of the form"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(LocalRunError, match=message):
+        check_ranges(values)
+
+
+def test_values_within_their_ranges_and_values_without_one_pass() -> None:
+    check_ranges(
+        {"AccuracyThreshold": 1, "ImageSize": 16, "Epochs": 1, "LrSchedulerStep": "5,7", "InputDataUri": "s3://x"}
+    )
+
+
+def _limits(field: FieldInfo) -> dict[str, Any]:
+    names = {"ge": "min", "gt": "min", "le": "max", "lt": "max"}
+    found: dict[str, Any] = {}
+    for item in field.metadata:
+        for bound, name in names.items():
+            if getattr(item, bound, None) is not None:
+                found[name] = getattr(item, bound)
+                if bound in ("gt", "lt"):
+                    found[f"exclusive_{name}"] = True
+    return found
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_parameters_range_is_that_of_its_setting(name: str) -> None:
+    ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
+    assert ranges[name] == _limits(SETTINGS[name])
+
+
+def test_the_fractions_of_the_splits_exclude_what_the_settings_refuse() -> None:
+    ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
+    for name in ("TestFraction", "ValidationFraction"):
+        assert ranges[name] == {"min": 0, "max": 1, "exclusive_min": True, "exclusive_max": True}
+    assert ranges.keys() == SETTINGS.keys() | {"TestFraction", "ValidationFraction"}
