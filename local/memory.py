@@ -31,7 +31,7 @@ class PeakMemory:
     def sample(self) -> None:
         """Looks now, besides regularly."""
         own = psutil.Process()
-        self.peak_bytes = max(self.peak_bytes, sum(_proportional(item) for item in [own, *own.children(True)]))
+        self.peak_bytes = max(self.peak_bytes, _tree_bytes([own, *own.children(True)]))
 
     def _run(self) -> None:
         while True:
@@ -40,11 +40,23 @@ class PeakMemory:
                 return
 
 
+def _tree_bytes(processes: list[psutil.Process]) -> int:
+    """Memory of all; a page of several processes counts once in all."""
+    sizes: dict[int, int] = {}
+    total = 0
+    for process in processes:
+        try:
+            sizes[process.pid] = process.memory_info().vms
+            # Until a new process executes its program it runs in its parent's memory, which must not count twice.
+            if sizes[process.pid] != sizes.get(process.ppid()):
+                total += _proportional(process)
+        except psutil.NoSuchProcess:
+            continue  # it ended between being listed and being asked
+    return total
+
+
 def _proportional(process: psutil.Process) -> int:
-    """Its share of the memory: a page of several processes counts once in all, as between a fork and its exec."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.AccessDenied:
         return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0  # it ended between being listed and being asked
