@@ -96,20 +96,20 @@ $(MXNET)/bin/python: | $(UV)
 # Compiled at once: importing the SageMaker SDK from source takes longer than everything else in a run.
 INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
 
-.make/run: requirements.txt processing/mxnet/requirements.txt pyproject.toml scripts/complete-mxnet | $(UV) $(MXNET)/bin/python
+.make/run: requirements.txt processing/containers/mxnet/requirements.txt pyproject.toml scripts/complete-mxnet | $(UV) $(MXNET)/bin/python
 	@mkdir -p .make
 	@echo "Installing the packages of $(VENV)"
 	@$(INSTALL) --python $(VENV)/bin/python -r requirements.txt
 	@$(UV) pip install --quiet --no-deps --python $(VENV)/bin/python --editable .
 	@echo "Installing the packages of $(MXNET)"
-	@$(INSTALL) --python $(MXNET)/bin/python -r processing/mxnet/requirements.txt
+	@$(INSTALL) --python $(MXNET)/bin/python -r processing/containers/mxnet/requirements.txt
 	@$(MXNET)/bin/python scripts/complete-mxnet
 	@touch $@
 
-.make/dev: .make/run .make/cdk requirements-dev.txt processing/mxnet/requirements-dev.txt
+.make/dev: .make/run .make/cdk requirements-dev.txt processing/containers/mxnet/requirements-dev.txt
 	@echo "Installing what tests and linters need"
 	@$(INSTALL) --python $(VENV)/bin/python -r requirements-dev.txt
-	@$(INSTALL) --python $(MXNET)/bin/python -r processing/mxnet/requirements-dev.txt
+	@$(INSTALL) --python $(MXNET)/bin/python -r processing/containers/mxnet/requirements-dev.txt
 	@touch $@
 
 .make/cdk: .make/run package.json

@@ -45,7 +45,7 @@ class TrainingStack(EnvironmentStack):
             data_bucket=data_bucket,
             data_prefix=data_prefix,
             artifact_bucket=artifact_bucket,
-            repository_arns=[images.images.repository.repository_arn, *self._service_repositories(definition)],
+            repository_arns=[images.imaging.repository.repository_arn, *self._service_repositories(definition)],
             model_group=self.model_group,
             resolve_function=resolve,
         )
@@ -60,7 +60,7 @@ class TrainingStack(EnvironmentStack):
                 placeholders.ARTIFACT_BUCKET: artifact_bucket,
                 placeholders.EXECUTION_ROLE_ARN: self.role.role_arn,
                 placeholders.RESOLVE_FUNCTION_ARN: resolve.function_arn,
-                placeholders.IMAGES_IMAGE_URI: images.images.image_uri,
+                placeholders.IMAGING_IMAGE_URI: images.imaging.image_uri,
                 placeholders.MXNET_IMAGE_URI: images.mxnet.image_uri,
                 placeholders.MODEL_PACKAGE_GROUP_NAME: self.model_group.group_name,
             },

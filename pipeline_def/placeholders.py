@@ -13,7 +13,7 @@ DATA_BUCKET: Final = "DataBucket"
 ARTIFACT_BUCKET: Final = "ArtifactBucket"
 EXECUTION_ROLE_ARN: Final = "ExecutionRoleArn"
 RESOLVE_FUNCTION_ARN: Final = "ResolveFunctionArn"
-IMAGES_IMAGE_URI: Final = "ImagesImageUri"
+IMAGING_IMAGE_URI: Final = "ImagingImageUri"
 MXNET_IMAGE_URI: Final = "MxnetImageUri"
 MODEL_PACKAGE_GROUP_NAME: Final = "ModelPackageGroupName"
 
@@ -23,7 +23,7 @@ NAMES: Final = frozenset(
         ARTIFACT_BUCKET,
         EXECUTION_ROLE_ARN,
         RESOLVE_FUNCTION_ARN,
-        IMAGES_IMAGE_URI,
+        IMAGING_IMAGE_URI,
         MXNET_IMAGE_URI,
         MODEL_PACKAGE_GROUP_NAME,
     }

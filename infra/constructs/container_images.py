@@ -7,11 +7,11 @@ from pathlib import Path
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-# Image name -> folders of processing/ that its Dockerfile copies, its own folder included. All else is left out of the
+# Image name -> folders of processing/ that its Dockerfile copies, the one with the Dockerfile included. All else is left out of the
 # build context, so a change in the trainer gives the preprocess image no new hash.
 IMAGE_FOLDERS = {
-    "images": ("images", "common", "preprocess"),
-    "mxnet": ("mxnet", "common", "train", "evaluate", "package"),
+    "imaging": ("containers/imaging", "common", "preprocess"),
+    "mxnet": ("containers/mxnet", "common", "train", "evaluate", "package"),
 }
 _NEVER = ("**/__pycache__", "**/*.pyc", "**/.*_cache", "**/.DS_Store")
 
@@ -21,7 +21,7 @@ class ContainerImages(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, processing: Path) -> None:
         super().__init__(scope, construct_id)
-        self.images = self._asset("images", processing)
+        self.imaging = self._asset("imaging", processing)
         self.mxnet = self._asset("mxnet", processing)
 
     def _asset(self, name: str, processing: Path) -> ecr_assets.DockerImageAsset:
@@ -29,7 +29,7 @@ class ContainerImages(Construct):
             self,
             name.capitalize(),
             directory=str(processing),
-            file=f"{name}/Dockerfile",
+            file=f"containers/{name}/Dockerfile",
             platform=ecr_assets.Platform.LINUX_AMD64,
             exclude=["*", *(f"!{folder}" for folder in IMAGE_FOLDERS[name]), *_NEVER],
         )

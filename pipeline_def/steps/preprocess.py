@@ -6,7 +6,7 @@ from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import ProcessingStep
 
-from pipeline_def.placeholders import IMAGES_IMAGE_URI
+from pipeline_def.placeholders import IMAGING_IMAGE_URI
 from pipeline_def.steps.context import Context
 from pipeline_def.steps.processing import Container, processing_step
 from pipeline_def.steps.resolve import INPUT_URI, LISTING_HASH
@@ -30,7 +30,7 @@ def preprocess_step(context: Context, resolve: LambdaStep) -> ProcessingStep:
     }
     container = Container(
         program="preprocess",
-        image=IMAGES_IMAGE_URI,
+        image=IMAGING_IMAGE_URI,
         instance_type=parameters.processing_instance_type,
         volume_size_gb=settings.volume_size_gb,
         max_runtime_minutes=settings.max_runtime_minutes,

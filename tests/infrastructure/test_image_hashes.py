@@ -18,7 +18,7 @@ def _hashes(processing: Path) -> dict[str, str]:
     app = cdk.App()
     stack = cdk.Stack(app, "Images")
     images = ContainerImages(stack, "Images", processing=processing)
-    return {"images": images.images.asset_hash, "mxnet": images.mxnet.asset_hash}
+    return {"imaging": images.imaging.asset_hash, "mxnet": images.mxnet.asset_hash}
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def processing(tmp_path) -> Path:
         ("train/new_module.py", {"mxnet"}),
         ("evaluate/new_module.py", {"mxnet"}),
         ("package/new_module.py", {"mxnet"}),
-        ("preprocess/new_module.py", {"images"}),
-        ("common/new_module.py", {"images", "mxnet"}),
-        ("images/Dockerfile", {"images"}),
-        ("mxnet/Dockerfile", {"mxnet"}),
+        ("preprocess/new_module.py", {"imaging"}),
+        ("common/new_module.py", {"imaging", "mxnet"}),
+        ("containers/imaging/Dockerfile", {"imaging"}),
+        ("containers/mxnet/Dockerfile", {"mxnet"}),
         ("common/__pycache__/contract.cpython-313.pyc", set()),
         ("train/__pycache__/__main__.cpython-311.pyc", set()),
         ("serve/later.py", set()),
@@ -61,12 +61,12 @@ def test_the_hash_does_not_depend_on_the_place(processing):
 
 def test_dockerfiles_copy_only_what_the_asset_holds():
     for image, folders in IMAGE_FOLDERS.items():
-        for line in (ROOT / "processing" / image / "Dockerfile").read_text().splitlines():
+        for line in (ROOT / "processing" / "containers" / image / "Dockerfile").read_text().splitlines():
             words = line.split()
             if words and words[0] == "COPY" and not any(word.startswith("--from") for word in words):
                 sources = [word for word in words[1:-1] if not word.startswith("--")]
-                outside = [source for source in sources if source.split("/")[0] not in folders]
-                assert not outside, f"{image}/Dockerfile: {line}"
+                outside = [source for source in sources if not source.startswith(folders)]
+                assert not outside, f"containers/{image}/Dockerfile: {line}"
 
 
 def test_assets_are_listed_in_the_assembly(assembly):

@@ -134,7 +134,7 @@ def test_functions_are_small_recent_and_log_for_a_limited_time(stack, environmen
 def test_two_images_are_built_for_amd64_from_processing(assembly, environment):
     assets = json.loads((assembly(environment) / f"imgpipe-{environment}-training.assets.json").read_text())
     sources = [image["source"] for image in assets["dockerImages"].values()]
-    assert {source["dockerFile"] for source in sources} == {"images/Dockerfile", "mxnet/Dockerfile"}
+    assert {source["dockerFile"] for source in sources} == {"containers/imaging/Dockerfile", "containers/mxnet/Dockerfile"}
     assert {source["platform"] for source in sources} == {"linux/amd64"}
 
 
@@ -144,10 +144,10 @@ def test_images_hold_just_their_folders(assembly):
     for image in assets["dockerImages"].values():
         context = outdir / image["source"]["directory"]
         folders = {path.name for path in context.iterdir() if path.is_dir()}
-        if image["source"]["dockerFile"] == "images/Dockerfile":
-            assert folders == {"images", "common", "preprocess"}
+        if image["source"]["dockerFile"] == "containers/imaging/Dockerfile":
+            assert folders == {"containers", "common", "preprocess"}
         else:
-            assert folders == {"mxnet", "common", "train", "evaluate", "package"}
+            assert folders == {"containers", "common", "train", "evaluate", "package"}
         assert not list(context.rglob("__pycache__"))
 
 

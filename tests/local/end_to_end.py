@@ -109,7 +109,7 @@ class CommandLine:
         program = (
             "import sys; from pathlib import Path; import imgpipe.project as project\n"
             f"project.ROOT = Path({str(self.root)!r}); project.HOME = Path({str(self.home)!r})\n"
-            f"project.INTERPRETERS = {{'images': Path(sys.executable), 'mxnet': Path({str(self.mxnet)!r})}}\n"
+            f"project.INTERPRETERS = {{'imaging': Path(sys.executable), 'mxnet': Path({str(self.mxnet)!r})}}\n"
             "from imgpipe.cli import main; sys.argv[0] = 'imgpipe'; main()"
         )
         return [sys.executable, "-c", program, *arguments]

@@ -24,7 +24,7 @@ def substituted(definition: str) -> str:
         "ArtifactBucket": "imgpipe-artifacts",
         "ExecutionRoleArn": "arn:aws:iam::123456789012:role/execution",
         "ResolveFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:resolve",
-        "ImagesImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:images",
+        "ImagingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:imaging",
         "MxnetImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet",
         "ModelPackageGroupName": "imgpipe-dev",
     }

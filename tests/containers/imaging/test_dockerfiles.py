@@ -13,13 +13,13 @@ import pytest
 from pictures import encoded
 
 ROOT = Path(__file__).parents[3]
-IMAGES = ["images", "mxnet"]
+IMAGES = ["imaging", "mxnet"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_dockerfile_is_clean(image: str) -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    command = [hadolint, f"processing/{image}/Dockerfile"]
+    command = [hadolint, f"processing/containers/{image}/Dockerfile"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
@@ -62,7 +62,7 @@ def test_the_container_packs_the_same_bytes_as_the_plain_process(tmp_path: Path)
     arguments = ["-m", "preprocess", "--image-size", "16", "--record-format", "png"]
     for root in ("container", "process"):
         _class_folders(tmp_path / root / "processing" / "input" / "data")
-    done = _run_in("images", "python", *arguments, volume=tmp_path / "container")
+    done = _run_in("imaging", "python", *arguments, volume=tmp_path / "container")
     assert done.returncode == 0, done.stderr
     environment = os.environ | {"ML_ROOT": str(tmp_path / "process"), "PYTHONPATH": str(ROOT / "processing")}
     subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
