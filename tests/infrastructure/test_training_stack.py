@@ -134,7 +134,10 @@ def test_functions_are_small_recent_and_log_for_a_limited_time(stack, environmen
 def test_two_images_are_built_for_amd64_from_processing(assembly, environment):
     assets = json.loads((assembly(environment) / f"imgpipe-{environment}-training.assets.json").read_text())
     sources = [image["source"] for image in assets["dockerImages"].values()]
-    assert {source["dockerFile"] for source in sources} == {"containers/imaging/Dockerfile", "containers/mxnet/Dockerfile"}
+    assert {source["dockerFile"] for source in sources} == {
+        "containers/imaging/Dockerfile",
+        "containers/mxnet/Dockerfile",
+    }
     assert {source["platform"] for source in sources} == {"linux/amd64"}
 
 
