@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-# Image name -> folders of processing/ that its Dockerfile copies, the one that it lies in included. All else stays out of the
+# Image name -> folders of processing/ that its Dockerfile copies, its own included. All else stays out of the
 # build context, so a change in the trainer gives the preprocess image no new hash.
 IMAGE_FOLDERS = {
     "imaging": ("containers/imaging", "common", "preprocess"),

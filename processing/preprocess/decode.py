@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
+
+from preprocess.errors import UnreadableImage as UnreadableImage
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -39,11 +42,9 @@ class Decoded:
     orientation: int
 
 
-class UnreadableImage(Exception):
-    """An image that cannot be used; the message is the reason for rejected.csv."""
-
-
-def read_image(data: bytes, *, short_side: int) -> Pixels:
+def read_image(
+    data: bytes, *, short_side: int, crop: Literal["none", "square"] = "none", convert_icc: bool = False
+) -> Pixels:
     """Decode a JPEG or PNG and scale it so that its short side is ``short_side``; returns uint8 RGB (H, W, 3).
 
     Content decides, not the file name. Transparency is composited on white, EXIF orientation applied, 16-bit samples
