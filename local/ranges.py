@@ -22,10 +22,23 @@ def check_ranges(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         limits = ranges.get(name, {})
         if isinstance(value, str):
-            if limits.get("pattern") and not re.fullmatch(limits["pattern"], value):
-                raise LocalRunError(f"parameter {name}: {value!r} is not of the form {limits['pattern']}")
+            _check_text(name, value, limits)
         elif _is_outside(value, limits):
             raise LocalRunError(f"parameter {name}: {value} is out of range, it must be {_words(limits)}")
+
+
+def _check_text(name: str, value: str, limits: Mapping[str, Any]) -> None:
+    if limits.get("pattern") and not re.fullmatch(limits["pattern"], value):
+        raise LocalRunError(f"parameter {name}: {value!r} is not of the form {limits['pattern']}")
+    if limits.get("max_length") is not None and len(value) > limits["max_length"]:
+        raise LocalRunError(f"parameter {name}: {len(value)} characters are too many, at most {limits['max_length']}")
+    if limits.get("regular_expression"):
+        if value.splitlines() not in ([], [value]):
+            raise LocalRunError(f"parameter {name}: {value!r} must be one line: write \\n for a line break")
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise LocalRunError(f"parameter {name}: {value!r} is not a regular expression: {error}") from error
 
 
 def _read() -> dict[str, dict[str, Any]]:

@@ -34,38 +34,47 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def download(store: Store, uri: str, directory: Path) -> int:
+def download(store: Store, uri: str, directory: Path, *, share: tuple[int, int] = (0, 1)) -> int:
     """Brings an object or all objects of a prefix below `directory` and returns how many.
 
     A prefix is text, as S3 compares it: `cats` takes `cats-old/` too. Raises LocalRunError where there is no object,
-    as a SageMaker job fails for an empty input, and for a key that leads out of `directory`.
+    as a SageMaker job fails for an empty input, and for a key that leads out of `directory`. With `share` (k, n) only
+    the k-th of n shares, numbered from 0, none of which has more than one object more than another; it may have none.
     """
     bucket, prefix = split_uri(uri)
-    count = 0
-    for key in store.keys(bucket, prefix):
-        if key.endswith("/"):
-            continue  # the console's marker of an empty folder
+    # A key that ends in a slash is the console's marker of an empty folder.
+    keys = sorted(key for key in store.keys(bucket, prefix) if not key.endswith("/"))
+    if not keys:
+        raise LocalRunError(f"{uri} holds no object: a job's input must not be empty")
+    directory.mkdir(parents=True, exist_ok=True)
+    number, shares = share
+    dealt = keys[number::shares]
+    for key in dealt:
         relative = key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1]
         if ".." in relative.split("/"):
             raise LocalRunError(f"s3://{bucket}/{key} leads out of the input's directory: rename the object")
         path = directory / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         store.copy_out(bucket, key, path)
-        count += 1
-    if not count:
-        raise LocalRunError(f"{uri} holds no object: a job's input must not be empty")
-    return count
+    return len(dealt)
 
 
 def upload(store: Store, directory: Path, uri: str, *, files: Iterable[Path] | None = None) -> int:
     """Stores `files` (default: every file) of `directory` under `uri` and returns how many."""
-    bucket, prefix = split_uri(uri)
+    bucket, _ = split_uri(uri)
     count = 0
-    for path in all_files(directory) if files is None else files:
-        relative = path.relative_to(directory).as_posix()
-        store.put(bucket, f"{prefix.rstrip('/')}/{relative}".lstrip("/"), path)
+    for key, path in destinations(directory, uri, files=files):
+        store.put(bucket, key, path)
         count += 1
     return count
+
+
+def destinations(directory: Path, uri: str, *, files: Iterable[Path] | None = None) -> Iterator[tuple[str, Path]]:
+    """The key under which `upload` stores each file, and the file."""
+    _, prefix = split_uri(uri)
+    for path in all_files(directory) if files is None else files:
+        relative = path.relative_to(directory).as_posix()
+        yield f"{prefix.rstrip('/')}/{relative}".lstrip("/"), path
 
 
 def all_files(directory: Path, *, hidden: bool = True) -> Iterator[Path]:

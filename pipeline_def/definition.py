@@ -17,7 +17,7 @@ from pipeline_def.steps.context import Context
 from pipeline_def.steps.evaluate import evaluate_step
 from pipeline_def.steps.gate import gate_step
 from pipeline_def.steps.package import package_step
-from pipeline_def.steps.preprocess import preprocess_step
+from pipeline_def.steps.preprocess import preprocess_steps
 from pipeline_def.steps.register import DEFINITION_VERSION, register_step
 from pipeline_def.steps.resolve import resolve_step
 from pipeline_def.steps.train import train_step
@@ -45,13 +45,13 @@ def build_definition(settings: PipelineSettings, *, region: str) -> str:
 
 def _steps(context: Context) -> list[Any]:
     resolve = resolve_step(context)
-    preprocess = preprocess_step(context, resolve)
+    *packing, preprocess = preprocess_steps(context, resolve)
     train = train_step(context, preprocess)
     evaluate = evaluate_step(context, preprocess, train)
     package = package_step(context, preprocess, train, evaluate)
     register = register_step(context, train, package)
     gate = gate_step(context, evaluate, if_passed=[package, register])
-    return [resolve, preprocess, train, evaluate, gate]
+    return [resolve, *packing, preprocess, train, evaluate, gate]
 
 
 def _prune(value: Any) -> Any:

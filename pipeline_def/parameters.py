@@ -29,6 +29,10 @@ class Parameters:
     record_format: Parameter
     quality: Parameter
     max_rejected_fraction: Parameter
+    crop: Parameter
+    pass_through: Parameter
+    convert_icc: Parameter
+    group_by: Parameter
     processing_instance_type: Parameter
     training_instance_type: Parameter
     evaluation_instance_type: Parameter
@@ -59,6 +63,10 @@ def build_parameters(settings: PipelineSettings) -> Parameters:
         record_format=ParameterString("RecordFormat", default_value=data.record_format, enum_values=["jpg", "png"]),
         quality=ParameterInteger("Quality", default_value=data.quality),
         max_rejected_fraction=ParameterFloat("MaxRejectedFraction", default_value=data.max_rejected_fraction),
+        crop=ParameterString("Crop", default_value=data.crop, enum_values=["none", "square"]),
+        pass_through=_switch("PassThrough", data.pass_through),
+        convert_icc=_switch("ConvertIcc", data.convert_icc),
+        group_by=ParameterString("GroupBy", default_value=data.group_by),
         processing_instance_type=ParameterString("ProcessingInstanceType", default_value=data.instance_type),
         training_instance_type=ParameterString("TrainingInstanceType", default_value=train.instance_type),
         evaluation_instance_type=ParameterString("EvaluationInstanceType", default_value=evaluate.instance_type),
@@ -71,6 +79,11 @@ def build_parameters(settings: PipelineSettings) -> Parameters:
         ),
         hyperparameters=_hyperparameter_parameters(settings),
     )
+
+
+def _switch(name: str, default: bool) -> Parameter:
+    """A yes or no. Not the service's Boolean: nothing says how that reads as a container's argument."""
+    return ParameterString(name, default_value="true" if default else "false", enum_values=["false", "true"])
 
 
 def _hyperparameter_parameters(settings: PipelineSettings) -> dict[str, Parameter]:

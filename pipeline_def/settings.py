@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline_def.hyperparameters import TrainingImage, check_hyperparameters, table
@@ -17,6 +18,10 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 BUILTIN_INSTANCE_FAMILIES = ("p2", "p3", "p3dn", "g4dn", "g5")
 PRETRAINED_IMAGE_SIZE = 224
 PRETRAINED_NUM_LAYERS = (18, 34, 50, 101, 152, 200)
+# An argument of a processing job has at most 256 characters, without line breaks, and may be empty: AppSpecification in
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AppSpecification.html
+GROUP_BY_OPTION: Final = "--group-by="
+MAX_GROUP_BY_CHARACTERS: Final = 256 - len(GROUP_BY_OPTION)
 
 
 class Section(BaseModel):
@@ -29,6 +34,9 @@ class PreprocessSettings(Section):
     """From labelled images to RecordIO: defaults of the execution's parameters, and the job's machine."""
 
     instance_type: InstanceType = Field("ml.m5.xlarge", description="Instance of the packing job")
+    instance_count: int = Field(
+        1, ge=1, le=100, description="Instances that pack; with more than one, a second job merges their shards"
+    )
     volume_size_gb: int = Field(30, ge=1, le=16384, description="Disk of the packing job, in GB")
     max_runtime_minutes: int = Field(120, ge=1, le=7200, description="Limit after which the job is stopped")
     image_size: int = Field(224, ge=16, le=1024, description="Height and width of the model's input, in pixels")
@@ -40,6 +48,25 @@ class PreprocessSettings(Section):
     record_format: Literal["jpg", "png"] = Field("jpg", description="Encoding of the packed images; png is lossless")
     quality: int = Field(95, ge=1, le=100, description="JPEG quality of the packed images")
     max_rejected_fraction: Fraction = Field(0.01, description="Share of unreadable images past which the run fails")
+    crop: Literal["none", "square"] = Field("none", description="square: packs only the centre square of an image")
+    pass_through: bool = Field(False, description="true: a file that fits as it is becomes a record byte for byte")
+    convert_icc: bool = Field(False, description="true: colours of images with an ICC profile are converted to sRGB")
+    group_by: str = Field(
+        "",
+        max_length=MAX_GROUP_BY_CHARACTERS,
+        description="Regular expression over an image's path: what it matches names a group that no split divides",
+    )
+
+    @field_validator("group_by")
+    @classmethod
+    def _check_group_by(cls, text: str) -> str:
+        if text.splitlines() not in ([], [text]):
+            raise ValueError("group_by must be one line: write \\n for a line break")
+        try:
+            re.compile(text)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"group_by {text!r} is not a regular expression: {error}") from None
+        return text
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -104,6 +104,8 @@ def _typed(parameter: Mapping[str, Any], text: str) -> Any:
     if allowed and text not in allowed:
         raise LocalRunError(f"parameter {name}: {text!r} is not allowed, it takes one of {', '.join(allowed)}")
     if kind == "String":
+        if not text:  # StartPipelineExecution: string "" is too short (length: 0, required minimum: 1)
+            raise LocalRunError(f"parameter {name}: the service takes no empty text: leave it out to get its default")
         return text
     try:
         value = json.loads(text, parse_constant=_no_number)

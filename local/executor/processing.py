@@ -1,19 +1,26 @@
-"""Carries out a Processing step: the job's request, its directories, its container, its outputs."""
+"""Carries out a Processing step: the job's request, its directories, its containers, its outputs."""
 
 from __future__ import annotations
 
 import functools
+import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from local.containers.job import ContainerJob, read_message
 from local.errors import LocalRunError
 from local.executor.definition import Step
 from local.executor.expressions import StepOutcome
+from local.executor.instances import Instance, instances_of, listener, run_side_by_side
 from local.executor.tools import FAILURE_REASON_LIMIT, Done, StepFailed, Tools
-from local.storage import download, upload
+from local.storage import destinations, download, split_uri, upload
 
-_CONTAINER_ROOT = "/opt/ml/"
+_CONTAINER_ROOT: Final = "/opt/ml/"
+# The values of S3DataDistributionType; the first where an input says nothing.
+_REPLICATED: Final = "FullyReplicated"
+_SHARDED: Final = "ShardedByS3Key"
 
 
 def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
@@ -27,7 +34,7 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
         processing_resources=arguments["ProcessingResources"],
     )
     with tools.recorded(functools.partial(tools.account.job_states.processing, name)):
-        _run(step, arguments, tools)
+        _run(step, arguments, arn, tools)
     description = sagemaker.describe_processing_job(ProcessingJobName=name)
     return Done(
         outcome=StepOutcome(properties=description, property_files=_property_files(step, arguments)),
@@ -35,39 +42,102 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     )
 
 
-def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
-    root, store = tools.step_directory(step), tools.account.objects
+def _run(step: Step, arguments: dict[str, Any], arn: str, tools: Tools) -> None:
+    instances = instances_of(step, arguments["ProcessingResources"]["ClusterConfig"]["InstanceCount"], tools)
     inputs, outputs = arguments.get("ProcessingInputs", []), _outputs(arguments)
-    for item in inputs:
-        download(store, item["S3Input"]["S3Uri"], root / _below_root(item["S3Input"]["LocalPath"]))
-    for item in outputs:
-        (root / _below_root(item["S3Output"]["LocalPath"])).mkdir(parents=True, exist_ok=True)
-    (root / "output").mkdir(parents=True, exist_ok=True)
-    ended = tools.runtime.run(
-        _job(step, arguments, tools), on_line=lambda line: tools.on_line(step, line), stop=tools.stop
-    )
-    message = read_message(root / "output" / "message")
-    if message:
-        tools.account.job_states.complete_processing(tools.job_name(step), exit_message=message[:FAILURE_REASON_LIMIT])
-    if ended.exit_code != 0:
-        raise StepFailed(ended.reason(message))
-    for item in outputs:
-        upload(store, root / _below_root(item["S3Output"]["LocalPath"]), item["S3Output"]["S3Uri"])
-    for item in inputs:
-        tools.drop(root / _below_root(item["S3Input"]["LocalPath"]))
+    with listener(step, instances, tools) as hear:
+
+        def run(instance: Instance, halt: threading.Event) -> None:
+            _prepare(instance, arguments, tools)
+            _write_configuration(
+                instance, {"ProcessingJobArn": arn, "ProcessingJobName": tools.job_name(step)}, arguments
+            )
+            job = _job(step, instance, arguments, tools)
+            ended = tools.runtime.run(job, on_line=lambda line: hear(instance, line), stop=halt)
+            if ended.exit_code != 0:
+                where = "" if instance.count == 1 else f" (instance {instance.host} of {instance.count})"
+                raise StepFailed(f"{ended.reason(_message(instance))}{where}")
+
+        try:
+            run_side_by_side(instances, run, stop=tools.stop)
+        finally:
+            if message := " ".join(filter(None, map(_message, instances))):
+                message = message[:FAILURE_REASON_LIMIT]
+                tools.account.job_states.complete_processing(tools.job_name(step), exit_message=message)
+    _store(instances, outputs, tools)
+    for instance in instances:
+        for item in inputs:
+            tools.drop(instance.root / _below_root(item["S3Input"]["LocalPath"]))
 
 
-def _job(step: Step, arguments: dict[str, Any], tools: Tools) -> ContainerJob:
+def _prepare(instance: Instance, arguments: dict[str, Any], tools: Tools) -> None:
+    """Brings an instance's inputs, and makes the directories of its outputs."""
+    for item in arguments.get("ProcessingInputs", []):
+        source = item["S3Input"]
+        distribution = source.get("S3DataDistributionType", _REPLICATED)
+        if distribution not in (_REPLICATED, _SHARDED):
+            raise LocalRunError(
+                f"input {item['InputName']}: distribution {distribution} is unknown: use {_REPLICATED} or {_SHARDED}"
+            )
+        share = (instance.number, instance.count) if distribution == _SHARDED else (0, 1)
+        download(tools.account.objects, source["S3Uri"], instance.root / _below_root(source["LocalPath"]), share=share)
+    for item in _outputs(arguments):
+        (instance.root / _below_root(item["S3Output"]["LocalPath"])).mkdir(parents=True, exist_ok=True)
+    (instance.root / "output").mkdir(parents=True, exist_ok=True)
+
+
+def _write_configuration(instance: Instance, job: dict[str, str], arguments: dict[str, Any]) -> None:
+    """The two files below config that "How Amazon SageMaker Processing Configures Your Processing Container" describes.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html#byoc-config
+    """
+    directory = instance.root / "config"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in {
+        "resourceconfig": {"current_host": instance.host, "hosts": instance.hosts},
+        "processingjobconfig": job | arguments,
+    }.items():
+        (directory / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def _job(step: Step, instance: Instance, arguments: dict[str, Any], tools: Tools) -> ContainerJob:
     application = arguments["AppSpecification"]
     return ContainerJob(
-        name=tools.job_name(step),
+        name=instance.named(tools.job_name(step)),
         image=tools.image(application["ImageUri"]),
-        root=tools.step_directory(step),
-        log=tools.log(step),
+        root=instance.root,
+        log=instance.log,
         entrypoint=application.get("ContainerEntrypoint"),
         arguments=application.get("ContainerArguments", []),
         environment=arguments.get("Environment", {}),
     )
+
+
+def _message(instance: Instance) -> str:
+    return read_message(instance.root / "output" / "message")
+
+
+def _store(instances: Sequence[Instance], outputs: list[dict[str, Any]], tools: Tools) -> None:
+    """Uploads what all instances wrote, to one prefix for each output.
+
+    The service lets the last writer win, in an order that nobody knows; here two writers of a key are an error.
+    """
+    writers: dict[str, Instance] = {}
+    for instance in instances:
+        for item in outputs:
+            uri = item["S3Output"]["S3Uri"]
+            for key, _ in destinations(instance.root / _below_root(item["S3Output"]["LocalPath"]), uri):
+                object_uri = f"s3://{split_uri(uri)[0]}/{key}"
+                other = writers.setdefault(object_uri, instance)
+                if other is not instance:
+                    raise StepFailed(
+                        f"instances {other.host} and {instance.host} both wrote {object_uri}: "
+                        "put the host of config/resourceconfig.json into the file's path"
+                    )
+    for instance in instances:
+        for item in outputs:
+            directory = instance.root / _below_root(item["S3Output"]["LocalPath"])
+            upload(tools.account.objects, directory, item["S3Output"]["S3Uri"])
 
 
 def _outputs(arguments: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -30,6 +30,7 @@ class Container:
     instance_type: Text
     volume_size_gb: int
     max_runtime_minutes: int
+    instance_count: int = 1
     arguments: Sequence[Text] = ()
     environment: Mapping[str, Text] = field(default_factory=dict)
 
@@ -43,14 +44,18 @@ def processing_step(
     description: str,
     inputs: Mapping[str, Text],
     outputs: Mapping[str, Text],
+    sharded: Collection[str] = (),
     property_files: Sequence[PropertyFile] = (),
 ) -> ProcessingStep:
-    """A cached, network-isolated processing step; inputs and outputs map a directory's name to its S3 URI."""
+    """A cached, network-isolated processing step; inputs and outputs map a directory's name to its S3 URI.
+
+    Of an input named in `sharded` each instance gets a share of the objects, of every other one all of them.
+    """
     processor = Processor(
         role=STAND_IN_ROLE_ARN,
         image_uri=placeholder(container.image),
         entrypoint=["python", "-m", container.program],
-        instance_count=1,
+        instance_count=container.instance_count,
         instance_type=container.instance_type,
         volume_size_in_gb=container.volume_size_gb,
         max_runtime_in_seconds=container.max_runtime_minutes * 60,
@@ -59,7 +64,7 @@ def processing_step(
         sagemaker_session=context.session,
     )
     arguments = processor.run(
-        inputs=[_input(name, uri) for name, uri in inputs.items()],
+        inputs=[_input(name, uri, sharded=name in sharded) for name, uri in inputs.items()],
         outputs=[_output(name, uri) for name, uri in outputs.items()],
         arguments=list(container.arguments) or None,
     )
@@ -84,7 +89,7 @@ def json_value(step: ProcessingStep, file: PropertyFile, path: str) -> JsonGet:
     return JsonGet(step_name=step.name, property_file=file, json_path=path)
 
 
-def _input(name: str, uri: Text) -> ProcessingInput:
+def _input(name: str, uri: Text, *, sharded: bool) -> ProcessingInput:
     return ProcessingInput(
         input_name=name,
         s3_input=ProcessingS3Input(
@@ -92,6 +97,7 @@ def _input(name: str, uri: Text) -> ProcessingInput:
             local_path=f"/opt/ml/processing/input/{name}",
             s3_data_type="S3Prefix",
             s3_input_mode="File",
+            s3_data_distribution_type="ShardedByS3Key" if sharded else "FullyReplicated",
         ),
     )
 

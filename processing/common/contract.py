@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -37,8 +38,23 @@ def processing_output(name: str) -> Path:
     return ml_root() / "processing" / "output" / name
 
 
-def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"]) -> NoReturn:
-    """Call ``main`` and exit: 0, or 1 with the reason in ``$ML_ROOT/output/<failure_file>`` and on stderr.
+def instance() -> tuple[str, list[str]]:
+    """Return this instance's name and all instances' names; one instance where no resourceconfig.json says otherwise.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+    """
+    path = ml_root() / "config" / "resourceconfig.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["current_host"]), [str(host) for host in content["hosts"]]
+    except FileNotFoundError:
+        return "algo-1", ["algo-1"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ContainerError(f"{path} does not name current_host and hosts: {error}") from None
+
+
+def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"] | None) -> NoReturn:
+    """Call ``main`` and exit: 0, or 1 with the reason on stderr and in ``$ML_ROOT/output/<failure_file>``, if any.
 
     A ContainerError and a full disk are one line; anything else is a bug and prints its traceback as well.
     SIGTERM (how SageMaker stops a job) exits with 143 and SIGINT with 130, after context managers cleaned up.
@@ -66,9 +82,12 @@ def _reason(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {error}"
 
 
-def _fail(reason: str, failure_file: str) -> NoReturn:
+def _fail(reason: str, failure_file: str | None) -> NoReturn:
     line = " ".join(reason.split())
-    print(line, file=sys.stderr, flush=True)
+    if failure_file is None:
+        print(f"error: {line}".encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)
+        sys.exit(1)
+    print(line.encode(errors="backslashreplace").decode(), file=sys.stderr, flush=True)
     path = ml_root() / "output" / failure_file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

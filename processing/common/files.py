@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +29,14 @@ class _NamingFile(io.FileIO):
 
 
 class AtomicFiles:
-    """A group of new files that take their names together when the ``with`` block ends without an error.
+    """A group of new files and folders that take their names together when the ``with`` block ends without an error.
 
-    After an error none of them is left: neither the temporary files nor those that were already renamed.
+    After an error none of them is left: neither the temporary ones nor those that were already renamed.
     """
 
     def __init__(self) -> None:
-        self._open: list[tuple[IO[bytes], Path, Path]] = []
+        self._open: list[IO[bytes]] = []
+        self._renames: list[tuple[Path, Path]] = []
 
     def __enter__(self) -> AtomicFiles:
         return self
@@ -44,8 +46,17 @@ class AtomicFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         file = io.BufferedWriter(_NamingFile(temporary, target=path), buffer_size=1 << 20)
-        self._open.append((file, temporary, path))
+        self._open.append(file)
+        self._renames.append((temporary, path))
         return file
+
+    def adopt(self, temporary: Path, path: Path) -> None:
+        """Make an existing file or folder, in the same file system, become ``path``, or vanish, with the others."""
+        if temporary.is_dir():
+            os.sync()  # one call for all files in it; a sync of each takes longer than writing them
+        else:
+            self._open.append(io.BufferedWriter(io.FileIO(os.fspath(temporary), "r+")))
+        self._renames.append((temporary, path))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -54,29 +65,35 @@ class AtomicFiles:
         try:
             if error is None:
                 self._sync()
-                for _, temporary, path in self._open:
+                for temporary, path in self._renames:
+                    _remove_folder(path)
                     temporary.replace(path)
                     renamed.append(path)
                 renamed.clear()
         finally:
-            for path in renamed:
-                path.unlink(missing_ok=True)
             self._discard()
+            for path in (*renamed, *(temporary for temporary, _ in self._renames)):
+                _remove_folder(path)
+                path.unlink(missing_ok=True)
 
     def _sync(self) -> None:
-        for file, _, _ in self._open:
+        for file in self._open:
             file.flush()
             os.fsync(file.fileno())
             file.close()
 
     def _discard(self) -> None:
-        """Close and remove what was not renamed; what cannot be flushed any more is thrown away with the file."""
-        for file, temporary, _ in self._open:
+        """Close all files; what cannot be flushed any more is thrown away with the file."""
+        for file in self._open:
             try:
                 file.close()
             except OSError:
                 file.raw.close()  # type: ignore[attr-defined]
-            temporary.unlink(missing_ok=True)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ Source: dmlc-core, include/dmlc/recordio.h and src/recordio.cc; for the image he
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -82,6 +82,27 @@ def frame(data: bytes) -> bytes:
     return b"".join(_part(flag, piece) for flag, piece in zip(flags, pieces, strict=True))
 
 
+def whole_header(header: Header, payload_bytes: int) -> bytes:
+    """Return what stands before a payload of a record that needs no splitting: part header, IRHeader and labels."""
+    head = encode(header, b"")
+    return PART_HEADER.pack(MAGIC, WHOLE << LENGTH_BITS | (len(head) + payload_bytes)) + head
+
+
+def padding(payload_bytes: int) -> bytes:
+    """Return the zero bytes behind a payload; headers are multiples of 4, so only its own length counts."""
+    return bytes(-payload_bytes % 4)
+
+
+def holds_magic(payload: bytes) -> bool:
+    """Tell whether a payload has the magic at a 4-byte-aligned place, so that its record is written in parts."""
+    position = payload.find(MAGIC_BYTES)
+    while position != -1:
+        if position % 4 == 0:
+            return True
+        position = payload.find(MAGIC_BYTES, position + 4)
+    return False
+
+
 def _split(data: bytes) -> list[bytes]:
     """Cut ``data`` at every 4-byte-aligned magic; only full words count, as in dmlc-core."""
     pieces, start = [], 0
@@ -109,37 +130,20 @@ class RecordWriter:
 
     def write(self, header: Header, payload: bytes) -> int:
         """Append one record; return its offset in bytes."""
-        return self.write_framed(header.id, frame(encode(header, payload)))
+        return self.write_parts(header.id, frame(encode(header, payload)))
 
-    def write_framed(self, id_: int, framed: bytes) -> int:
-        """Append one record that ``frame`` made; return its offset in bytes."""
+    def write_parts(self, id_: int, *framed: bytes) -> int:
+        """Append one record whose bytes are framed already; return its offset in bytes."""
         offset = self._offset
-        self._file.write(framed)
-        self._offset += len(framed)
+        for part in framed:
+            self._offset += self._file.write(part)
         self.index.append((id_, offset))
         return offset
 
-    def index_bytes(self) -> bytes:
-        """Return the .idx file: per record ``id <tab> offset``."""
-        return "".join(f"{id_}\t{offset}\n" for id_, offset in self.index).encode()
 
-
-def list_bytes(rows: Sequence[tuple[int, float, str]]) -> bytes:
-    """Return im2rec's .lst file of (id, label, relative path): ``id <tab> label <tab> path``."""
-    return "".join(f"{id_}\t{label:f}\t{path}\n" for id_, label, path in rows).encode()
-
-
-def read_list(path: Path) -> dict[int, str]:
-    """Return the relative path of each record id in a .lst file; ContainerError with the line where it is malformed."""
-    paths = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line:
-            continue
-        fields = line.split("\t")
-        if len(fields) < 3 or not fields[0].isdigit():  # noqa: PLR2004
-            raise ContainerError(f"{path}: line {number} is not 'id<tab>label<tab>path'")
-        paths[int(fields[0])] = fields[-1]
-    return paths
+def index_bytes(index: Iterable[tuple[int, int]]) -> bytes:
+    """Return the .idx file of (id, offset in bytes): per record ``id <tab> offset``."""
+    return "".join(f"{id_}\t{offset}\n" for id_, offset in index).encode()
 
 
 def read_records(path: Path) -> Iterator[Record]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common.recordio import read_list, read_records
+from common.lists import read_list
+from common.recordio import read_records
 from evaluate.predict import Predictions
 
 SHOWN = 24

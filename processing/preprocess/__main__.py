@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from common.contract import ml_root, processing_input, run
+from preprocess.container_arguments import parse_arguments
+from preprocess.layout import Layout
 from preprocess.pack import pack
-from preprocess.settings import parse_arguments
+from preprocess.summary import print_summary
 
 
 def main() -> None:
-    """Pack, then say what came out, one line per fact."""
-    settings = parse_arguments()
-    dataset = pack(processing_input("data"), ml_root() / "processing" / "output", settings)
-    counts = ", ".join(f"{split} {count}" for split, count in dataset["counts"].items())
-    print(f"Packed {sum(dataset['counts'].values())} images of {dataset['num_classes']} classes: {counts}", flush=True)
-    print(f"Rejected {dataset['rejected']} images, ignored {dataset['ignored']} files that are no images", flush=True)
-    print(f"Content {dataset['content_hash']}", flush=True)
+    """Pack, then say what came out."""
+    print_summary(pack(processing_input("data"), Layout(root=ml_root() / "processing" / "output"), parse_arguments()))
 
 
 if __name__ == "__main__":

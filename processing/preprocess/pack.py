@@ -1,154 +1,155 @@
-"""Packs a data folder into train, validation and test records: the library behind the container."""
+"""Packs image files into the records of train, validation and test: the library behind the containers and the command.
+
+All of it in one place (`pack`), or apart: `pack_shard` tries a share of the images on each of several instances, and
+`merge_shards` makes of their pools what `pack` would have made. Equal images and settings give equal bytes either way.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import cv2
-
-from common.contract import ContainerError
 from common.files import AtomicFiles
-from common.recordio import Header, RecordWriter, list_bytes
-from preprocess import manifest
-from preprocess.decode import UnreadableImage, read_image
-from preprocess.encode import encode_image
-from preprocess.parallel import ordered_map
-from preprocess.scan import Item, Rejection, scan
-from preprocess.settings import Settings
-from preprocess.split import SPLITS, in_hash_order, sample_per_class, split_items
+from preprocess import assign, describe, records
+from preprocess.divide import Division, Expectation, divide, expect
+from preprocess.fill import fill
+from preprocess.images import write_images
+from preprocess.label import Item, Labelled, label
+from preprocess.layout import Layout
+from preprocess.pool import Pool, read_pools, side_files, write_pool
+from preprocess.settings import SPLITS, Settings
+from preprocess.walk import Found, walk
 
-SPOOL_IN_MEMORY_BYTES = 64 * 1024**2
-NAMED_IN_ERROR = 5
+# What decides on a shard's bytes; shards made with other values do not belong together.
+POOL_SETTINGS = (
+    "resize",
+    "crop",
+    "images_per_class",
+    "seed",
+    "record_format",
+    "quality",
+    "pass_through",
+    "convert_icc",
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """One worker's result: the encoded image, or the reason why there is none; ``digest`` of the source file."""
-
-    item: Item
-    payload: bytes = b""
-    digest: str = ""
-    rejection: Rejection | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spool:
-    """Encoded images waiting for the split, which can only be exact once the unreadable ones are known."""
-
-    file: IO[bytes]
-    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
-
-    def add(self, packed: Packed) -> None:
-        """Append one encoded image."""
-        self.spans[packed.item.path] = (self.file.tell(), len(packed.payload))
-        self.digests[packed.item.path] = packed.digest
-        self.file.write(packed.payload)
-
-    def read(self, item: Item) -> bytes:
-        """Return the encoded image of ``item``."""
-        start, length = self.spans[item.path]
-        self.file.seek(start)
-        return self.file.read(length)
+Write = Callable[[AtomicFiles, Division], set[Path]]
 
 
-def pack(source: Path, destination: Path, settings: Settings) -> dict[str, Any]:
-    """Pack the class folders in ``source``; returns the content of dataset.json.
+def pack(source: Path, layout: Layout, settings: Settings) -> dict[str, Any]:
+    """Pack the images below ``source``; returns the content of dataset.json.
 
-    Writes ``train/train.rec``, ``validation/validation.rec``, ``test/test.rec`` and ``dataset/`` (dataset.json,
-    labels.json, rejected.csv, and an .idx and .lst per split) below ``destination``: all of them or, on an error, none.
-    A split of fraction 0 gets a folder without a file. Equal images and settings give equal bytes.
+    Writes all files of ``layout`` or, on an error, none; a split without images gets no files.
     """
-    cv2.setNumThreads(1)
-    listing = scan(source)
-    ordered = sample_per_class(in_hash_order(listing.items, settings.seed), images_per_class=settings.images_per_class)
-    _split(ordered, listing.classes, settings)  # a class that is too small fails before the long work, not after
-    rejections = list(listing.rejections)
-    (destination / "dataset").mkdir(parents=True, exist_ok=True)
-    with tempfile.SpooledTemporaryFile(max_size=SPOOL_IN_MEMORY_BYTES, dir=str(destination / "dataset")) as file:
-        spool = Spool(file=file)
-        for packed in _encoded(source, ordered, settings):
-            if packed.rejection:
-                rejections.append(packed.rejection)
-            else:
-                spool.add(packed)
-        rejections.sort(key=lambda rejection: rejection.path)
-        _check_rejections(rejections, len(ordered) + len(listing.rejections), settings)
-        splits = _split([item for item in ordered if item.path in spool.spans], listing.classes, settings)
-        dataset = manifest.dataset(
-            listing=listing, splits=splits, digests=spool.digests, rejected=len(rejections), settings=settings
+    with layout.locked():
+        found = walk(source)
+        pool = _empty_pool(source, found)
+        labelled = label(found.images, lists=pool.lists, names=pool.names, where=str(source))
+        expected = expect(labelled, settings)
+        planned = _plan(source, layout, expected, settings)
+        order = planned.order if planned else expected.items
+        entries, segments = fill(
+            source,
+            [item.path for item in order],
+            settings,
+            folder=layout.work,
+            planned=list(planned.files.values()) if planned else (),
+            places=planned.places if planned else (),
         )
-        _write(destination, splits, spool, dataset, rejections)
-    return dataset
+        pool.entries.extend(entries)
+        pool.segments.extend(segments)
+        division = divide(expected, labelled, pool, settings)
+
+        def write(files: AtomicFiles, division: Division) -> set[Path]:
+            if planned and records.went_to_plan(planned, division):
+                return records.adopt_records(files, layout, division, planned)
+            return _write(files, layout, division, pool.segments, settings)
+
+        return _finish(layout, labelled, division, settings, ignored=len(pool.ignored), write=write)
 
 
-def _split(items: list[Item], classes: list[str], settings: Settings) -> dict[str, list[Item]]:
-    return split_items(
-        items,
-        classes=classes,
-        validation_fraction=settings.validation_fraction,
-        test_fraction=settings.test_fraction,
-    )
+def pack_shard(source: Path, folder: Path, settings: Settings, *, host: str, hosts: Sequence[str]) -> int:
+    """Try this instance's share of the images; leaves a pool in ``folder``/``host`` and returns how many it tried."""
+    place = folder / host
+    place.mkdir(parents=True, exist_ok=True)
+    found = walk(source)
+    pool = _empty_pool(source, found)
+    entries, segments = fill(source, _share_of_sample(found.images, settings), settings, folder=place)
+    pool.entries.extend(entries)
+    pool.segments.extend(segments)
+    write_pool(place, pool, host=host, hosts=hosts, fingerprint=_fingerprint(settings))
+    return len(entries)
 
 
-def _encoded(source: Path, items: list[Item], settings: Settings) -> Iterator[Packed]:
-    def encode(item: Item) -> Packed:
-        return _encode_file(source / item.path, item, settings)
+def merge_shards(folder: Path, layout: Layout, settings: Settings) -> dict[str, Any]:
+    """Make of the pools below ``folder`` what `pack` makes of all images, without decoding any of them."""
+    with layout.locked():
+        pool = read_pools(folder, fingerprint=_fingerprint(settings))
+        paths = [entry.path for entry in pool.entries]
+        labelled = label(paths, lists=pool.lists, names=pool.names, where="the input")
+        division = divide(expect(labelled, settings), labelled, pool, settings)
 
-    return ordered_map(encode, items, threads=settings.threads)
+        def write(files: AtomicFiles, division: Division) -> set[Path]:
+            return _write(files, layout, division, pool.segments, settings)
+
+        return _finish(layout, labelled, division, settings, ignored=len(pool.ignored), write=write)
 
 
-def _encode_file(path: Path, item: Item, settings: Settings) -> Packed:
-    data = b""
+def _empty_pool(source: Path, found: Found) -> Pool:
+    lists, names = side_files(source, found)
+    return Pool(rejections=found.rejections, ignored=found.ignored, lists=lists, names=names)
+
+
+def _plan(source: Path, layout: Layout, expected: Expectation, settings: Settings) -> records.Plan | None:
+    """Plan the records where payloads are the files themselves, so that their sizes are known beforehand."""
+    if not settings.pass_through or settings.output != "recordio":
+        return None
+    sizes = {item.path: _size(source / item.path) for item in expected.items}
+    files = {split: layout.records(split).with_name(f".{split}.rec.partial") for split in SPLITS}
+    planned = records.plan(expected, sizes, files)
+    for path in planned.files.values():
+        path.touch()
+    return planned
+
+
+def _size(path: Path) -> int:
     try:
-        data = path.read_bytes()
-        pixels = read_image(data, short_side=settings.resize)
-    except UnreadableImage as error:
-        return Packed(item=item, rejection=Rejection(path=item.path, reason=str(error), size=len(data)))
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror or error}"
-        return Packed(item=item, rejection=Rejection(path=item.path, reason=reason, size=0))
-    payload = encode_image(pixels, record_format=settings.record_format, quality=settings.quality)
-    return Packed(item=item, payload=payload, digest=hashlib.sha256(data).hexdigest())
+        return path.stat().st_size
+    except OSError:  # it has gone; trying it will say so
+        return 0
 
 
-def _check_rejections(rejections: list[Rejection], total: int, settings: Settings) -> None:
-    allowed = settings.max_rejected_fraction
-    if not rejections or len(rejections) <= allowed * total:
-        return
-    named = "; ".join(f"{rejection.path}: {rejection.reason}" for rejection in rejections[:NAMED_IN_ERROR])
-    more = f"; and {len(rejections) - NAMED_IN_ERROR} more" if len(rejections) > NAMED_IN_ERROR else ""
-    raise ContainerError(
-        f"{len(rejections)} of {total} images cannot be used, more than --max-rejected-fraction {allowed} allows: "
-        f"{named}{more}; repair or remove them, or raise the fraction"
-    )
+def _share_of_sample(paths: Sequence[str], settings: Settings) -> list[str]:
+    """Return what can be in the sample of each class: as many images of every folder as a class may have at most.
+
+    Which folders make up a class is known only once all paths are.
+    """
+    items = [Item(path=path, labels=(), stratum=path.rpartition("/")[0]) for path in paths]
+    ordered = assign.in_hash_order(items, settings.seed)
+    return [item.path for item in assign.sample(ordered, images_per_class=settings.images_per_class)]
+
+
+def _fingerprint(settings: Settings) -> str:
+    values = [getattr(settings, name) for name in (*POOL_SETTINGS, "listing_hash")]
+    return hashlib.sha256(repr(values).encode()).hexdigest()
 
 
 def _write(
-    destination: Path,
-    splits: dict[str, list[Item]],
-    spool: Spool,
-    dataset: dict[str, Any],
-    rejections: list[Rejection],
-) -> None:
+    files: AtomicFiles, layout: Layout, division: Division, segments: Sequence[Path], settings: Settings
+) -> set[Path]:
+    if settings.output == "recordio":
+        return records.write_records(files, layout, division, segments)
+    return write_images(files, layout, division, segments, settings)
+
+
+def _finish(
+    layout: Layout, labelled: Labelled, division: Division, settings: Settings, *, ignored: int, write: Write
+) -> dict[str, Any]:
+    content, describing = describe.describe(division, labelled, settings, ignored=ignored)
     with AtomicFiles() as files:
-        for split in SPLITS:
-            (destination / split).mkdir(parents=True, exist_ok=True)
-            if splits[split]:
-                _write_split(files, destination, split, splits[split], spool)
-        for name, content in manifest.files(dataset, rejections).items():
-            files.open(destination / "dataset" / name).write(content)
-
-
-def _write_split(files: AtomicFiles, destination: Path, split: str, items: list[Item], spool: Spool) -> None:
-    writer = RecordWriter(files.open(destination / split / f"{split}.rec"))
-    for id_, item in enumerate(items):
-        writer.write(Header((float(item.label),), id_), spool.read(item))
-    rows = [(id_, float(item.label), item.path) for id_, item in enumerate(items)]
-    files.open(destination / "dataset" / f"{split}.idx").write(writer.index_bytes())
-    files.open(destination / "dataset" / f"{split}.lst").write(list_bytes(rows))
+        written = write(files, division)
+        for name, data in describing.items():
+            files.open(layout.described / name).write(data)
+        layout.remove_outputs(keep=written)
+    return content

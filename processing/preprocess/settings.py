@@ -1,85 +1,81 @@
-"""What preprocessing can be told: settings, their allowed values, and the command line."""
+"""What packing can be told: its settings and their allowed values."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
-from common.arguments import ContainerParser, fraction, fraction_below_one, whole_number
 from common.contract import ContainerError
 
+SPLITS = ("train", "validation", "test")
 SMALLEST_IMAGE, LARGEST_IMAGE = 8, 4096
 RECORD_FORMATS = ("jpg", "png")
+CROPS = ("none", "square")
+OUTPUTS = ("recordio", "image", "augmented-manifest")
+
+Crop = Literal["none", "square"]
+Output = Literal["recordio", "image", "augmented-manifest"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How a folder becomes records.
 
-    ``image_size`` is the model's side S in pixels, ``resize`` the short side of a stored image, ``images_per_class``
-    0 for all. ``threads`` changes the speed, never the bytes. Raises ContainerError where values contradict each other.
+    ``image_size`` is the model's side S in pixels (None where no model is in view), ``resize`` the short side of a
+    stored image (0 keeps sizes), ``images_per_class`` 0 for all. ``group_by`` is searched in each image's path; what
+    its groups match, or all of the match, names what must stay in one split. ``workers`` (processes) changes the
+    speed, never the bytes. Raises ContainerError where values contradict each other.
     """
 
-    image_size: int
-    resize: int
-    validation_fraction: float
-    test_fraction: float
+    image_size: int | None = None
+    resize: int = 0
+    crop: Crop = "none"
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
     images_per_class: int = 0
     seed: int = 0
+    group_by: str = ""
     record_format: str = "jpg"
     quality: int = 95
+    pass_through: bool = False
+    convert_icc: bool = False
     max_rejected_fraction: float = 0.01
+    output: Output = "recordio"
+    s3_uri: str = ""
     listing_hash: str | None = None
-    threads: int = 1
+    workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.resize < self.image_size:
+        if self.image_size and self.resize < self.image_size:
             raise ContainerError(
                 f"--resize {self.resize} is smaller than --image-size {self.image_size}: the short side of a record "
                 "must cover the crop; give at least the image size, or 0 for the image size itself"
             )
-        if self.validation_fraction + self.test_fraction >= 1:
+        if self.fractions["train"] < 0:
             raise ContainerError(
-                f"--validation-fraction {self.validation_fraction} and --test-fraction {self.test_fraction} leave no "
-                "image to train on: together they must be below 1"
+                f"a validation fraction of {self.validation_fraction} and a test fraction of {self.test_fraction} are "
+                "more than all images: together they may be at most 1"
+            )
+        try:
+            re.compile(self.group_by)
+        except re.error as error:
+            raise ContainerError(f"--group-by {self.group_by!r} is no regular expression: {error}") from None
+        if self.output == "augmented-manifest" and not re.fullmatch(r"s3://[^/]+(/.*)?", self.s3_uri):
+            raise ContainerError(
+                f"--s3-uri {self.s3_uri!r}: an augmented manifest names its images by their S3 URIs; give the prefix "
+                "that the output folder will be copied to, for instance s3://bucket/prefix"
             )
 
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> Settings:
-    """Return the settings of a command line (``sys.argv`` by default); ContainerError names a wrong argument."""
-    parsed = _parser().parse_args(arguments)
-    return Settings(
-        image_size=parsed.image_size,
-        resize=parsed.resize or parsed.image_size,
-        validation_fraction=parsed.validation_fraction,
-        test_fraction=parsed.test_fraction,
-        images_per_class=parsed.images_per_class,
-        seed=parsed.seed,
-        record_format=parsed.record_format,
-        quality=parsed.quality,
-        max_rejected_fraction=parsed.max_rejected_fraction,
-        listing_hash=os.environ.get("LISTING_HASH") or None,
-        threads=len(os.sched_getaffinity(0)),
-    )
+    @property
+    def fractions(self) -> dict[str, Fraction]:
+        """Exact shares by split: the decimals that were typed, not their nearest binary floats."""
+        shares = {"validation": Fraction(repr(self.validation_fraction)), "test": Fraction(repr(self.test_fraction))}
+        return {"train": 1 - shares["validation"] - shares["test"], **shares}
 
 
-def _parser() -> ContainerParser:
-    parser = ContainerParser(program="preprocess", description=__doc__ or "")
-    side = whole_number(SMALLEST_IMAGE, LARGEST_IMAGE)
-    parser.add_argument("--image-size", type=side, default=224, help="side of the model's input in pixels")
-    parser.add_argument(
-        "--resize", type=whole_number(0, LARGEST_IMAGE), default=0, help="short side of a record; 0: the image size"
-    )
-    parser.add_argument("--validation-fraction", type=fraction_below_one, default=0.1)
-    parser.add_argument("--test-fraction", type=fraction_below_one, default=0.1)
-    parser.add_argument(
-        "--images-per-class", type=whole_number(0, 2**31 - 1), default=0, help="seeded sample of each class; 0: all"
-    )
-    parser.add_argument("--seed", type=whole_number(0, 2**31 - 1), default=0, help="order, split and sample follow it")
-    parser.add_argument("--record-format", choices=RECORD_FORMATS, default="jpg")
-    parser.add_argument("--quality", type=whole_number(1, 100), default=95, help="JPEG quality of a record")
-    parser.add_argument(
-        "--max-rejected-fraction", type=fraction, default=0.01, help="the run fails past this share of unusable images"
-    )
-    return parser
+def all_cores() -> int:
+    """Return how many worker processes keep this machine busy."""
+    return len(os.sched_getaffinity(0))

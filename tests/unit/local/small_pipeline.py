@@ -59,15 +59,17 @@ def processing(
     outputs: tuple[str, ...] = (),
     files: Mapping[str, str] | None = None,
     environment: Mapping[str, Any] | None = None,
+    instances: int = 1,
+    distribution: str | None = None,
     **more: Any,
 ) -> Json:
-    """A Processing step; `files` maps a property file's name to `output/path`."""
+    """A Processing step; `files` maps a property file's name to `output/path`, `distribution` is of all inputs."""
     return {
         "Name": name,
         "Type": "Processing",
         "Arguments": {
             "ProcessingResources": {
-                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": instances, "VolumeSizeInGB": 10}
             },
             "AppSpecification": {"ImageUri": IMAGE_URI, "ContainerArguments": [PREAMBLE + program]},
             "RoleArn": ROLE,
@@ -80,6 +82,7 @@ def processing(
                         "LocalPath": f"/opt/ml/processing/input/{key}",
                         "S3DataType": "S3Prefix",
                         "S3InputMode": "File",
+                        **({"S3DataDistributionType": distribution} if distribution else {}),
                     },
                 }
                 for key, uri in (inputs or {}).items()

@@ -47,6 +47,7 @@ def test_defaults_and_overrides_have_the_declared_types() -> None:
         ({"Rate": "0,5"}, "not a number"),
         ({"Flip": "yes"}, "not true or false"),
         ({"Flip": "1"}, "not true or false"),
+        ({"Place": ""}, "parameter Place: the service takes no empty text: leave it out to get its default"),
         ({"Optimizer": "SGD"}, "parameter Optimizer: 'SGD' is not allowed, it takes one of sgd, adam"),
     ],
 )

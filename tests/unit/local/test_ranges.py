@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from local.errors import LocalRunError
 from local.ranges import check_ranges
-from pipeline_def.settings import EvaluateSettings, PreprocessSettings
+from pipeline_def.settings import MAX_GROUP_BY_CHARACTERS, EvaluateSettings, PreprocessSettings
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
@@ -35,6 +35,16 @@ SETTINGS = {
         ({"EvaluationTopK": 1}, "at least 2 and at most 100"),
         ({"Epochs": -1}, "Epochs: -1 is out of range, it must be at least 1"),
         ({"LearningRate": 7.0}, "LearningRate: 7.0 is out of range"),
+        (
+            {"GroupBy": "track_("},
+            r"GroupBy: 'track_\(' is not a regular expression: missing \), unterminated subpattern",
+        ),
+        (
+            {"GroupBy": "a{99999999999999}"},
+            "GroupBy: .* is not a regular expression: the repetition number is too large",
+        ),
+        ({"GroupBy": "a\n"}, r"GroupBy: 'a\\n' must be one line: write \\n"),
+        ({"GroupBy": "x" * 246}, "GroupBy: 246 characters are too many, at most 245"),
         ({"LrSchedulerStep": "a,b"}, "LrSchedulerStep: 'a,b' is not of the form"),
     ],
 )
@@ -47,6 +57,8 @@ def test_values_within_their_ranges_and_values_without_one_pass() -> None:
     check_ranges(
         {"AccuracyThreshold": 1, "ImageSize": 16, "Epochs": 1, "LrSchedulerStep": "5,7", "InputDataUri": "s3://x"}
     )
+    check_ranges({"GroupBy": ""})
+    check_ranges({"GroupBy": r"-[^/]+/(\d{5})_\d+\.ppm$"})
 
 
 def _limits(field: FieldInfo) -> dict[str, Any]:
@@ -71,4 +83,9 @@ def test_the_fractions_of_the_splits_exclude_what_the_settings_refuse() -> None:
     ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
     for name in ("TestFraction", "ValidationFraction"):
         assert ranges[name] == {"min": 0, "max": 1, "exclusive_min": True, "exclusive_max": True}
-    assert ranges.keys() == SETTINGS.keys() | {"TestFraction", "ValidationFraction"}
+    assert ranges.keys() == SETTINGS.keys() | {"TestFraction", "ValidationFraction", "GroupBy"}
+
+
+def test_what_a_group_may_be_is_what_the_setting_takes() -> None:
+    ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
+    assert ranges["GroupBy"] == {"regular_expression": True, "max_length": MAX_GROUP_BY_CHARACTERS}

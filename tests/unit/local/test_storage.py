@@ -86,6 +86,28 @@ def test_an_empty_prefix_is_an_error(account: EmulatedAccount, bucket: str, tmp_
         download(account.objects, "s3://things/none", tmp_path)
 
 
+@pytest.mark.parametrize("shares", [1, 2, 3, 5, 7])
+def test_shares_are_all_objects_dealt_out_evenly(
+    account: EmulatedAccount, bucket: str, tmp_path: Path, shares: int
+) -> None:
+    s3 = account.client("s3")
+    for key in ("in/b/2", "in/a/1", "in/", "in/a/3", "in/c", "in/a/2"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    counts = [
+        download(account.objects, "s3://things/in/", tmp_path / str(number), share=(number, shares))
+        for number in range(shares)
+    ]
+    assert max(counts) - min(counts) <= 1
+    dealt = [name for number in range(shares) for name in names(tmp_path / str(number))]
+    assert sorted(dealt) == ["a/1", "a/2", "a/3", "b/2", "c"]
+    assert all((tmp_path / str(number)).is_dir() for number in range(shares))
+
+
+def test_no_share_of_an_empty_prefix(account: EmulatedAccount, bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(LocalRunError, match="s3://things/none holds no object"):
+        download(account.objects, "s3://things/none", tmp_path, share=(1, 2))
+
+
 def test_an_unknown_bucket_is_named(account: EmulatedAccount, tmp_path: Path) -> None:
     with pytest.raises(LocalRunError, match="bucket nowhere does not exist"):
         upload(account.objects, write(tmp_path, "a"), "s3://nowhere/x")

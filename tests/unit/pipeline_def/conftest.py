@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from environment_definitions import definition_of
+from environment_definitions import SHARDED, definition_of
 
 
-@pytest.fixture(scope="session", params=["dev", "prod"])
+@pytest.fixture(scope="session", params=["dev", "prod", SHARDED])
 def definition(request: pytest.FixtureRequest) -> str:
-    """Of our own trainer's environment and of the built-in algorithm's."""
+    """Of our own trainer's environment, of the built-in algorithm's, and with shards that are merged."""
     return definition_of(request.param)
 
 
@@ -20,3 +20,8 @@ def own() -> str:
 @pytest.fixture(scope="session")
 def builtin() -> str:
     return definition_of("prod")
+
+
+@pytest.fixture(scope="session")
+def sharded() -> str:
+    return definition_of(SHARDED)

@@ -1,4 +1,4 @@
-"""Definitions of the real environments, each built once."""
+"""Definitions of the real environments and of a variant, each built once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import functools
 from infra.environments import load_environment
 from pipeline_def.definition import build_definition
 
+SHARDED = "dev-5-instances"
+
 
 @functools.cache
-def definition_of(environment: str) -> str:
-    settings = load_environment(environment)
-    return build_definition(settings.pipeline, region=settings.region)
+def definition_of(name: str) -> str:
+    """Of an environment, or of dev with five instances that pack."""
+    settings = load_environment("dev" if name == SHARDED else name)
+    pipeline = settings.pipeline
+    if name == SHARDED:
+        packing = pipeline.preprocess.model_copy(update={"instance_count": 5})
+        pipeline = pipeline.model_copy(update={"preprocess": packing})
+    return build_definition(pipeline, region=settings.region)

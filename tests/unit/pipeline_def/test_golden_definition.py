@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from environment_definitions import definition_of
+from environment_definitions import SHARDED, definition_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod", SHARDED])
 def test_definition_is_the_golden_one(environment: str) -> None:
     path = GOLDEN / f"{environment}.json"
     definition = definition_of(environment) + "\n"

@@ -27,8 +27,13 @@ REQUESTS = {
 METADATA_VALUE = re.compile(r"^[\w\s.:/=+@-]{1,256}$", re.ASCII)
 
 
-def test_steps_are_the_designed_ones(definition: str) -> None:
-    assert [step.name for step in Definition.parse(definition).steps] == STEPS
+def _names(definition: str) -> list[str]:
+    return [step.name for step in Definition.parse(definition).steps]
+
+
+def test_steps_are_the_designed_ones(own: str, builtin: str, sharded: str) -> None:
+    assert _names(own) == _names(builtin) == STEPS
+    assert _names(sharded) == ["Resolve", "Pack", *STEPS[1:]]
 
 
 def test_every_declared_parameter_is_referenced_and_every_reference_declared(definition: str) -> None:
@@ -39,7 +44,7 @@ def test_every_declared_parameter_is_referenced_and_every_reference_declared(def
 
 
 def test_every_reference_to_a_step_resolves(definition: str) -> None:
-    assert resolved_steps(definition).keys() == set(STEPS)
+    assert list(resolved_steps(definition)) == _names(definition)
 
 
 def _other_value(parameter: dict[str, Any]) -> str:
@@ -66,7 +71,7 @@ def test_resolved_arguments_are_accepted_by_the_service_model(definition: str) -
             report = ParamValidator().validate(step["Arguments"] | added, shape)
             assert not report.has_errors(), f"{name}: {report.generate_report()}"
             checked += 1
-    assert checked == 5
+    assert checked == (6 if "Pack" in _names(definition) else 5)
 
 
 def test_hyperparameters_are_strings_on_the_wire(definition: str) -> None:
@@ -135,29 +140,36 @@ def _cache_key(steps: dict[str, dict[str, Any]], name: str) -> str:
 
 
 def test_changed_images_at_the_same_prefix_miss_the_cache_and_unchanged_ones_hit_it(definition: str) -> None:
+    reader = _names(definition)[1]
+
     def key(listing_hash: str, execution_id: str) -> str:
-        return _cache_key(
-            resolved_steps(definition, listing_hash=listing_hash, execution_id=execution_id), "Preprocess"
-        )
+        return _cache_key(resolved_steps(definition, listing_hash=listing_hash, execution_id=execution_id), reader)
 
     assert key("0" * 64, "aaaaaaaaaaaa") == key("0" * 64, "bbbbbbbbbbbb")
     assert key("0" * 64, "aaaaaaaaaaaa") != key("1" * 64, "aaaaaaaaaaaa")
 
 
+def _jobs(steps: dict[str, dict[str, Any]], *kinds: str) -> list[str]:
+    """The names of the steps that are jobs."""
+    found = [name for name, step in steps.items() if step["Type"] in (kinds or ("Processing", "Training"))]
+    assert len(found) >= 3
+    return found
+
+
 def test_resolve_is_never_cached_and_jobs_are(definition: str) -> None:
     steps = resolved_steps(definition)
     assert "CacheConfig" not in steps["Resolve"]
-    for name in ("Preprocess", "Train", "Evaluate", "Package"):
+    for name in _jobs(steps):
         assert steps[name]["CacheConfig"]["Enabled"] is True
         assert re.fullmatch(r"P\d+D", steps[name]["CacheConfig"]["ExpireAfter"])
 
 
 def test_jobs_are_isolated_limited_and_retried(definition: str) -> None:
     steps = resolved_steps(definition)
-    for name in ("Preprocess", "Evaluate", "Package"):
+    for name in _jobs(steps, "Processing"):
         assert steps[name]["Arguments"]["NetworkConfig"]["EnableNetworkIsolation"] is True
     assert steps["Train"]["Arguments"]["EnableNetworkIsolation"] is True
-    for name in ("Preprocess", "Train", "Evaluate", "Package"):
+    for name in _jobs(steps):
         assert steps[name]["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] > 0
         retried = {kind for policy in steps[name]["RetryPolicies"] for kind in policy["ExceptionType"]}
         assert {"Step.THROTTLING", "Step.SERVICE_FAULT", "SageMaker.CAPACITY_ERROR"} <= retried
@@ -176,7 +188,16 @@ def test_a_failed_gate_names_metric_value_and_threshold(definition: str) -> None
 
 def test_closed_values_are_enums(definition: str) -> None:
     enums = {item["Name"] for item in json.loads(definition)["Parameters"] if "EnumValues" in item}
-    assert {"RecordFormat", "NumLayers", "Optimizer", "AugmentationType", "ModelApprovalStatus"} <= enums
+    assert {
+        "RecordFormat",
+        "Crop",
+        "PassThrough",
+        "ConvertIcc",
+        "NumLayers",
+        "Optimizer",
+        "AugmentationType",
+        "ModelApprovalStatus",
+    } <= enums
 
 
 def test_the_built_in_image_gets_only_what_it_accepts(builtin: str) -> None:

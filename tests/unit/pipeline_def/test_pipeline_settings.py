@@ -19,6 +19,17 @@ from pipeline_def.settings import PipelineSettings
         ({"preprocess": {"test_fraction": 0.0}}, "must be above 0"),
         ({"preprocess": {"quality": 0}}, "greater than or equal to 1"),
         ({"preprocess": {"record_format": "gif"}}, "'jpg' or 'png'"),
+        ({"preprocess": {"instance_count": 0}}, "greater than or equal to 1"),
+        ({"preprocess": {"instance_count": 101}}, "less than or equal to 100"),
+        ({"preprocess": {"crop": "centre"}}, "'none' or 'square'"),
+        (
+            {"preprocess": {"group_by": "track_([0-9]+"}},
+            r"group_by 'track_\(\[0-9\]\+' is not a regular expression: .* at",
+        ),
+        ({"preprocess": {"group_by": "a{99999999999999}"}}, "is not a regular expression: the repetition number"),
+        ({"preprocess": {"group_by": "one\ntwo"}}, r"must be one line: write \\n"),
+        ({"preprocess": {"group_by": "one\n"}}, r"must be one line: write \\n"),
+        ({"preprocess": {"group_by": "x" * 246}}, "at most 245 characters"),
         ({"train": {"image": "own", "instance_type": "c5.xlarge"}}, "String should match pattern"),
         (
             {"train": {"instance_type": "ml.c5.xlarge"}},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from known_model import Job, dataset, save_model, save_records
 
-from common.recordio import list_bytes
+from common.lists import list_bytes
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def make_evaluation(tmp_path: Path) -> Callable[..., Job]:
         }
         (described / "dataset.json").write_text(json.dumps(content))
         (described / "labels.json").write_text(json.dumps(facts.classes))
-        listed = [(id_, label, f"{classes[int(label)]}/{id_}.png") for id_, (label, _) in enumerate(rows)]
+        listed = [(id_, [label], f"{classes[int(label)]}/{id_}.png") for id_, (label, _) in enumerate(rows)]
         (described / "test.lst").write_bytes(list_bytes(listed))
         save_records(job.inputs / "test" / "test.rec", rows)
         save_model(job.inputs / "model" / "model.tar.gz", weights)

@@ -1,0 +1,94 @@
+"""Writes image files instead of records: the built-in algorithm's image format, or its augmented manifest.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/image-classification.html, "Train with Image Format" and "Train
+with Augmented Manifest Image Format".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from common.contract import ContainerError
+from common.files import AtomicFiles
+from common.lists import list_bytes
+from preprocess.divide import Division
+from preprocess.layout import Layout
+from preprocess.pool import Payloads
+from preprocess.settings import SPLITS, Settings
+
+SUFFIXES = {"jpg": (".jpg", ".jpeg"), "png": (".png",)}
+PNG_START = b"\x89PNG"
+
+
+def write_images(
+    files: AtomicFiles, layout: Layout, division: Division, segments: Sequence[Path], settings: Settings
+) -> set[Path]:
+    """Write each split's images below a folder of its name, and the list or manifest that names them.
+
+    The list is ``<split>_lst/<split>.lst``, as the channels of the built-in algorithm want it; the manifest
+    ``<split>.manifest``, with images below ``s3_uri``/<split>. Returns the paths of lists or manifests. ContainerError
+    for a manifest of images with several labels.
+    """
+    if settings.output == "augmented-manifest" and any(len(item.labels) > 1 for item in division.items):
+        raise ContainerError(
+            "an augmented manifest holds one label per image, these have several: choose recordio or image as the output"
+        )
+    written: set[Path] = set()
+    with Payloads(segments) as payloads:
+        for split in SPLITS:
+            names = _write_folder(files, layout, division, split, payloads)
+            if not names:
+                continue
+            rows = [division.items[position].labels for position in division.positions(split)]
+            if settings.output == "image":
+                path = layout.root / f"{split}_lst" / f"{split}.lst"
+                content = list_bytes(
+                    (id_, labels, name) for id_, (labels, name) in enumerate(zip(rows, names, strict=True))
+                )
+            else:
+                path = layout.root / f"{split}.manifest"
+                prefix = f"{settings.s3_uri.rstrip('/')}/{split}"
+                content = b"".join(
+                    _manifest_line(f"{prefix}/{name}", labels) for labels, name in zip(rows, names, strict=True)
+                )
+            files.open(path).write(content)
+            written.add(path)
+    return written
+
+
+def _write_folder(files: AtomicFiles, layout: Layout, division: Division, split: str, payloads: Payloads) -> list[str]:
+    """Write a split's images into a new folder that takes its place with the other files; returns their names."""
+    folder = layout.work / split
+    names: list[str] = []
+    taken: set[str] = set()
+    for position in division.positions(split):
+        payload = payloads.read(division.entries[position])
+        name = _name(division.items[position].path, payload, taken)
+        taken.add(name)
+        names.append(name)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(payload)
+    if names:
+        files.adopt(folder, layout.root / split)
+    return names
+
+
+def _name(path: str, payload: bytes, taken: set[str]) -> str:
+    """Return a path's name with the suffix of what it holds now, different from all names before."""
+    suffixes = SUFFIXES["png" if payload.startswith(PNG_START) else "jpg"]
+    known = PurePosixPath(path).suffix.lower()
+    name = path if known in suffixes else f"{path}{suffixes[0]}"
+    number = 1
+    while name in taken:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        name = f"{stem}-{number}{suffix}"
+        number += 1
+    return name
+
+
+def _manifest_line(uri: str, labels: Sequence[float]) -> bytes:
+    return (json.dumps({"source-ref": uri, "class": f"{int(labels[0])}"}) + "\n").encode()

@@ -1,0 +1,138 @@
+"""Files that are good enough to be records as they are; standard library only, so that importing it costs nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from preprocess import exif, jpeg_header
+from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader
+
+KEY_BYTES = 16
+TAIL_BYTES = 4096
+BITS = 8
+MAX_SIDE = 65_500
+# Baseline, extended sequential and progressive with Huffman coding: what every decoder reads.
+PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+# (component ids, Adobe's transform, JFIF segment) decide on how decoders read three components. Only YCbCr is sure.
+YCBCR_IDS = (b"\x01\x02\x03", b"\x00\x01\x02")
+YCBCR = 1
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+PNG_HEADER = struct.Struct(">IIBBBBB")
+GRAY, RGB, PALETTE = 0, 2, 3
+PNG_DEPTHS = {GRAY: (1, 2, 4, 8), RGB: (8,), PALETTE: (1, 2, 4, 8)}
+# Chunks with which the pixels are not what IDAT says, or of which there is more than one image.
+REFUSED_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT"})
+
+
+class Chunk(NamedTuple):
+    """One PNG chunk: its type and the span of its content."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
+def fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool = False) -> bool:
+    """Whether ``data`` can be a record unchanged: a reader would get the pixels that read_image gives.
+
+    That is a JPEG or PNG, whole as far as header, segments and end can tell, upright, 8-bit grey or RGB without
+    transparency, with a short side of ``short_side`` pixels (0: any) and square for ``crop="square"``; with
+    ``convert_icc`` also one without a colour profile. The image data of a JPEG is not looked at; a PNG's checksums are.
+    """
+    size = _fitting_jpeg(data, convert_icc) if data.startswith(jpeg_header.START) else _fitting_png(data, convert_icc)
+    if size is None or not 0 < min(size) <= max(size) <= MAX_SIDE:
+        return False
+    return short_side in {0, min(size)} and (crop != "square" or size[0] == size[1])
+
+
+def pixel_key(data: bytes) -> bytes:
+    """Return 16 bytes that files share whose pixels are surely equal though their comments and metadata differ.
+
+    JPEG: frame, tables, the scan's length and its last 4 KiB; PNG: header, palette and image data; else all bytes.
+    Equal keys of different pixels are possible, and mean only that two images stay in one split.
+    """
+    digest = hashlib.blake2b(digest_size=KEY_BYTES)
+    if data.startswith(jpeg_header.START):
+        _add_jpeg(digest, data)
+    elif data.startswith(PNG_MAGIC):
+        for kind, start, end in _chunks(data):
+            if kind in PIXEL_CHUNKS:
+                digest.update(kind)
+                digest.update(memoryview(data)[start:end])
+    else:
+        digest.update(data)
+    return digest.digest()
+
+
+def _add_jpeg(digest: hashlib.blake2b, data: bytes) -> None:
+    end = len(jpeg_header.START)
+    for code, marker, _, end in jpeg_header.segments(data):
+        if code not in APPLICATION_SEGMENTS and code != COMMENT:
+            digest.update(data[marker:end])
+    digest.update((len(data) - end).to_bytes(8, "big"))
+    digest.update(data[max(end, len(data) - TAIL_BYTES) :])
+
+
+def _fitting_jpeg(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
+    """Return (height, width) of a JPEG that any decoder reads as it is, else None."""
+    header = jpeg_header.read_header(data)
+    if header is None or not header.clean or not data.endswith(jpeg_header.END):
+        return None
+    if header.frame not in PLAIN_FRAMES or header.bits != BITS or not _plain_colors(header):
+        return None
+    if header.orientation != exif.UPRIGHT or header.exif_blocks > 1 or (convert_icc and header.icc):
+        return None
+    return header.height, header.width
+
+
+def _plain_colors(header: JpegHeader) -> bool:
+    if len(header.component_ids) == 1:
+        return True
+    if len(header.component_ids) != 3:  # noqa: PLR2004
+        return False
+    return header.adobe == YCBCR or (header.adobe is None and (header.jfif or header.component_ids in YCBCR_IDS))
+
+
+def _fitting_png(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
+    """Return (height, width) of a whole PNG of at most 8 bits without transparency, else None."""
+    if not data.startswith(PNG_MAGIC) or not data.endswith(PNG_END):
+        return None
+    chunks = list(_chunks(data))
+    if not chunks or chunks[0].kind != b"IHDR" or chunks[-1].kind != b"IEND" or chunks[-1].end + 4 != len(data):
+        return None
+    kinds = {chunk.kind for chunk in chunks}
+    if kinds & REFUSED_CHUNKS or b"IDAT" not in kinds or (convert_icc and b"iCCP" in kinds):
+        return None
+    for kind, start, end in chunks:
+        if zlib.crc32(memoryview(data)[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return None
+        if kind == b"eXIf" and exif.orientation(data[start:end]) != exif.UPRIGHT:
+            return None
+    return _png_size(data, chunks[0], has_palette=b"PLTE" in kinds)
+
+
+def _png_size(data: bytes, header: Chunk, *, has_palette: bool) -> tuple[int, int] | None:
+    if header.end - header.start != PNG_HEADER.size:
+        return None
+    width, height, depth, color, compression, filtering, interlace = PNG_HEADER.unpack_from(data, header.start)
+    if depth not in PNG_DEPTHS.get(color, ()) or (compression, filtering) != (0, 0) or interlace > 1:
+        return None
+    return None if color == PALETTE and not has_palette else (height, width)
+
+
+def _chunks(data: bytes) -> Iterator[Chunk]:
+    """Yield a PNG's chunks while they are whole."""
+    position = len(PNG_MAGIC)
+    while position + 12 <= len(data):
+        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
+        if end + 4 > len(data):
+            return
+        yield Chunk(data[position + 4 : position + 8], position + 8, end)
+        position = end + 4

@@ -1,0 +1,174 @@
+"""Work on many items in forked processes, which outlive neither a crash of one of them nor the process that forked.
+
+Processes and not threads: packing files as they are is many short system calls, between which threads would wait for
+the interpreter lock (measured with two cores on 20,000 files: 1.4 s in processes, 2.8 to 3.3 s in threads), and a
+native crash of a decoder ends one worker instead of everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Generic, NoReturn, TypeVar
+
+T = TypeVar("T")
+Span = tuple[int, int]
+Work = Callable[[int, int], list[T]]
+
+
+class WorkerFailure(Exception):
+    """The cause of an error that a worker sent: its traceback as text."""
+
+
+@dataclass
+class _Worker:
+    pid: int
+    requests: IO[bytes]
+    answers: IO[bytes]
+    span: Span | None = None
+
+    def give(self, span: Span | None) -> None:
+        self.span = span
+        with contextlib.suppress(BrokenPipeError):  # it has died meanwhile; the end of its answers says so
+            pickle.dump(span, self.requests)
+            self.requests.flush()
+
+
+def in_workers(
+    begin: Callable[[int], Work[T]], total: int, *, workers: int, chunk: int, crashed: Callable[[int, str], T]
+) -> list[T]:
+    """Return the results for the items 0..total-1 in their order.
+
+    ``begin(number)`` is called once in each worker and returns what works on a span ``(start, stop)`` of at most
+    ``chunk`` items. An exception in a worker is raised here. When a worker dies, the items of its span are tried again
+    one by one, and an item that ends a worker by itself gets ``crashed(item, name of the signal)`` as its result.
+    """
+    with _Crew(begin, workers=max(1, min(workers, -(-total // chunk)))) as crew:
+        return crew.work(total, chunk, crashed)
+
+
+class _Crew(Generic[T]):
+    def __init__(self, begin: Callable[[int], Work[T]], *, workers: int) -> None:
+        self._begin = begin
+        self._count = workers
+        self._started = 0
+        self._workers: dict[int, _Worker] = {}
+
+    def __enter__(self) -> _Crew[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers.values():
+            if error is not None:
+                os.kill(worker.pid, signal.SIGKILL)
+            self._close(worker)
+        for worker in self._workers.values():
+            os.waitpid(worker.pid, 0)
+        self._workers.clear()
+
+    def work(self, total: int, chunk: int, crashed: Callable[[int, str], T]) -> list[T]:
+        results: dict[int, list[T]] = {}
+        pending = deque((start, min(start + chunk, total)) for start in range(0, total, chunk))
+        poll = select.poll()
+        for _ in range(min(self._count, len(pending))):
+            self._start(poll).give(pending.popleft())
+        while any(worker.span for worker in self._workers.values()):
+            for descriptor, _ in poll.poll():
+                worker = self._workers[descriptor]
+                start, stop = worker.span or (0, 0)
+                try:
+                    results[start] = self._receive(worker)
+                except EOFError:
+                    poll.unregister(descriptor)
+                    name = self._bury(descriptor)
+                    if stop - start == 1:
+                        results[start] = [crashed(start, name)]
+                    else:
+                        pending.extendleft((item, item + 1) for item in reversed(range(start, stop)))
+                    worker = self._start(poll)
+                if pending:
+                    worker.give(pending.popleft())
+                else:
+                    worker.span = None
+        return [result for start in sorted(results) for result in results[start]]
+
+    def _receive(self, worker: _Worker) -> list[T]:
+        try:
+            fine, answer, trace = pickle.load(worker.answers)  # from our own child
+        except (pickle.UnpicklingError, OSError) as error:
+            raise EOFError from error  # it died in the middle of its answer
+        if fine:
+            return answer  # type: ignore[no-any-return]
+        raise answer from WorkerFailure(f"in a worker:\n{trace}")
+
+    def _start(self, poll: select.poll) -> _Worker:
+        request_read, request_write = os.pipe()
+        answer_read, answer_write = os.pipe()
+        number = self._started
+        self._started += 1
+        pid = os.fork()
+        if pid == 0:
+            # A copy of another worker's pipe would keep it from hearing that this process has gone.
+            for other in self._workers.values():
+                os.close(other.requests.fileno())
+                os.close(other.answers.fileno())
+            os.close(request_write)
+            os.close(answer_read)
+            _serve(self._begin, number, os.fdopen(request_read, "rb"), os.fdopen(answer_write, "wb"))
+        os.close(request_read)
+        os.close(answer_write)
+        worker = _Worker(pid=pid, requests=os.fdopen(request_write, "wb"), answers=os.fdopen(answer_read, "rb"))
+        self._workers[answer_read] = worker
+        poll.register(answer_read, select.POLLIN | select.POLLHUP)
+        return worker
+
+    def _bury(self, descriptor: int) -> str:
+        """Forget a dead worker; return the name of the signal that ended it, or its exit status."""
+        worker = self._workers.pop(descriptor)
+        self._close(worker)
+        status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+    @staticmethod
+    def _close(worker: _Worker) -> None:
+        for file in (worker.requests, worker.answers):
+            with contextlib.suppress(BrokenPipeError):  # it died before it read its last request
+                file.close()
+
+
+def _serve(begin: Callable[[int], Work[T]], number: int, requests: IO[bytes], answers: IO[bytes]) -> NoReturn:
+    """Answer requests until there are none; the signals that stop a job go to the process that forked."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        work: Work[T] | None = None
+        while (span := pickle.load(requests)) is not None:  # from the process that forked us
+            answer: tuple[bool, object, str]
+            try:
+                work = work or begin(number)
+                answer = (True, work(*span), "")
+            except Exception as error:
+                answer = (False, _sendable(error), traceback.format_exc())
+            pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+    finally:
+        # Also at the end of requests, which is how a worker hears that the process that forked it has gone.
+        os._exit(0)
+
+
+def _sendable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever an exception's own pickling raises
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
