@@ -8,6 +8,8 @@ ENV ?= dev
 DATA ?=
 ARGS ?=
 STACK ?=
+SECONDS ?= 600
+REPLAY ?=
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 
@@ -22,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast lint format bootstrap synth diff deploy adopt destroy definition golden requirements clean
+.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +43,10 @@ test: .make/dev ## Run linters and all tests
 
 test-fast: .make/dev ## Run the tests that take seconds
 	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup --ignore tests/containers/mxnet -m "not slow" $(ARGS)
+
+fuzz: .make/dev ## Try damaged and hostile inputs for SECONDS=600, or a saved one again: REPLAY=file
+	@PYTHONPATH=processing:tests $(VENV)/bin/python -m fuzz.run \
+	  $(if $(REPLAY),--replay "$(REPLAY)",--seconds $(SECONDS)) $(ARGS)
 
 lint: .make/dev ## Check style and types
 	$(VENV)/bin/ruff check .

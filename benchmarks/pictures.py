@@ -66,7 +66,7 @@ def _photo(path: Path) -> Image.Image | None:
 
 def _embedded() -> Base:
     """Return crops, half of them mirrored, of scikit-learn's sample photographs (640x427)."""
-    pictures = []
+    pictures: list[Image.Image] = []
     for number, pixels in enumerate(load_sample_images().images):
         whole = Image.fromarray(pixels)
         steps = np.linspace(0, 1, _CROPS_PER_SIDE)

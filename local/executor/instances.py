@@ -70,7 +70,7 @@ def listener(step: Step, instances: Sequence[Instance], tools: Tools) -> Iterato
             with lock:
                 together.write(f"{instance.host}: {line}\n")
                 together.flush()
-            tools.on_line(step, f"{instance.host}: {line}")
+                tools.on_line(step, f"{instance.host}: {line}")
 
         yield hear
 

@@ -66,7 +66,8 @@ class AtomicFiles:
             if error is None:
                 self._sync()
                 for temporary, path in self._renames:
-                    _remove_folder(path)
+                    if temporary.is_dir():
+                        _remove_folder(path)  # unlike a file, a folder cannot take the place of another one
                     temporary.replace(path)
                     renamed.append(path)
                 renamed.clear()

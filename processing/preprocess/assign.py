@@ -23,7 +23,7 @@ Key: TypeAlias = Any
 
 
 def order_key(text: str, seed: int) -> bytes:
-    """Return what an image or group is ordered by: a hash of seed and name, so that no file order or clock has a say."""
+    """Return what an image or group is ordered by: a hash of seed and name, so no file order or clock has a say."""
     return hashlib.sha256(f"{seed}\0{text}".encode(errors="surrogateescape")).digest()
 
 

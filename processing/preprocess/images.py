@@ -34,8 +34,9 @@ def write_images(
     """
     if settings.output == "augmented-manifest" and any(len(item.labels) > 1 for item in division.items):
         raise ContainerError(
-            "an augmented manifest holds one label per image, these have several: choose recordio or image as the output"
+            "an augmented manifest holds one label per image, these have several: choose the output recordio or image"
         )
+    _check_folders(layout, division)
     written: set[Path] = set()
     with Payloads(segments) as payloads:
         for split in SPLITS:
@@ -57,6 +58,14 @@ def write_images(
             files.open(path).write(content)
             written.add(path)
     return written
+
+
+def _check_folders(layout: Layout, division: Division) -> None:
+    """Refuse to replace folders that an earlier run did not write, which might be somebody's only copy of images."""
+    for split in SPLITS:
+        folder = layout.root / split
+        if division.positions(split) and folder.is_dir() and any(folder.iterdir()) and not layout.seal.exists():
+            raise ContainerError(f"{folder} is there already and was not written by a whole run: choose another folder")
 
 
 def _write_folder(files: AtomicFiles, layout: Layout, division: Division, split: str, payloads: Payloads) -> list[str]:

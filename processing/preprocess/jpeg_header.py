@@ -35,15 +35,6 @@ PLAIN_ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
 WHOLE_SPECTRUM = b"\0\x3f\0"
 
 
-class Segment(NamedTuple):
-    """One segment: its code, where its marker starts, and the span of its content (without marker and length)."""
-
-    code: int
-    marker: int
-    start: int
-    end: int
-
-
 class JpegHeader(NamedTuple):
     """What the segments up to the image data say.
 
@@ -67,10 +58,11 @@ class JpegHeader(NamedTuple):
     data: int
 
 
-def segments(data: bytes) -> Iterator[Segment]:
+def segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yield the segments up to and with the first scan header; stops early where the file is damaged.
 
-    Bytes between segments are skipped, as decoders do.
+    Each is (code, where its marker starts, where its content starts, where it ends); plain tuples, since this runs for
+    every file. Bytes between segments are skipped, as decoders do.
     """
     position = len(START)
     while (marker := data.find(b"\xff", position)) >= 0 and marker + 4 <= len(data):
@@ -83,7 +75,7 @@ def segments(data: bytes) -> Iterator[Segment]:
             position = marker + 2 + (data[marker + 2] << 8 | data[marker + 3])
             if position < marker + 4 or position > len(data):
                 return
-            yield Segment(code, marker, marker + 4, position)
+            yield code, marker, marker + 4, position
             if code == SCAN:
                 return
 
@@ -99,7 +91,7 @@ def read_header(data: bytes) -> JpegHeader | None:
         clean = clean and marker == expected
         expected = end
         if code in FRAMES:
-            if frame or end - start < FRAME_SIZE + 3 * data[start + 5]:
+            if frame or end - start < FRAME_SIZE or end - start < FRAME_SIZE + 3 * data[start + 5]:
                 return None
             frame, bits = code, data[start]
             height, width = int.from_bytes(data[start + 1 : start + 3], "big"), (data[start + 3] << 8) + data[start + 4]

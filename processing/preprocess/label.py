@@ -180,8 +180,8 @@ def _class_names(items: list[Item], width: int, names: bytes | None, where: str)
         if used != {float(number) for number in range(count)} or count < MIN_CLASSES:
             shown = ", ".join(f"{number:g}" for number in sorted(used)[:10])
             raise ContainerError(
-                f"{where}: the lists use the labels {shown or 'of no image'}: classes are numbered 0, 1, 2, ... without "
-                f"a gap, at least {MIN_CLASSES} of them"
+                f"{where}: the lists use the labels {shown or 'of no image'}: classes are numbered 0, 1, 2, ... "
+                f"without a gap, at least {MIN_CLASSES} of them"
             )
     if names is None:
         return [str(number) for number in range(count)]

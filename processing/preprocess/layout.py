@@ -13,8 +13,6 @@ from pathlib import Path
 from common.contract import ContainerError
 from preprocess.settings import SPLITS
 
-FACTS = ("dataset.json", "labels.json", "rejected.csv", "duplicates.csv")
-# Its presence says that all other outputs are there: it is removed first and written last.
 SEAL = "dataset.json"
 WORK = ".packing"
 
@@ -48,6 +46,11 @@ class Layout:
         return self.described / f"{split}.lst"
 
     @property
+    def seal(self) -> Path:
+        """The file that is there only if all others are: it is removed first and written last."""
+        return self.described / SEAL
+
+    @property
     def work(self) -> Path:
         """The folder of unfinished files; it lies where the records do, so that renaming them is possible."""
         return self.described / WORK
@@ -59,7 +62,7 @@ class Layout:
 
     def remove_outputs(self, *, keep: set[Path]) -> None:
         """Remove what an earlier run wrote and this one does not, the seal in any case."""
-        (self.described / SEAL).unlink(missing_ok=True)
+        self.seal.unlink(missing_ok=True)
         for split in SPLITS:
             for path in (self.records(split), self.index(split), self.list(split)):
                 if path not in keep:

@@ -7,6 +7,7 @@ All of it in one place (`pack`), or apart: `pack_shard` tries a share of the ima
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _plan(source: Path, layout: Layout, expected: Expectation, settings: Setting
     """Plan the records where payloads are the files themselves, so that their sizes are known beforehand."""
     if not settings.pass_through or settings.output != "recordio":
         return None
-    sizes = {item.path: _size(source / item.path) for item in expected.items}
+    sizes = {item.path: _size(f"{source}/{item.path}") for item in expected.items}
     files = {split: layout.records(split).with_name(f".{split}.rec.partial") for split in SPLITS}
     planned = records.plan(expected, sizes, files)
     for path in planned.files.values():
@@ -113,9 +114,9 @@ def _plan(source: Path, layout: Layout, expected: Expectation, settings: Setting
     return planned
 
 
-def _size(path: Path) -> int:
+def _size(path: str) -> int:
     try:
-        return path.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116  # several times as fast, and there may be very many
     except OSError:  # it has gone; trying it will say so
         return 0
 

@@ -6,7 +6,6 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from preprocess import exif, jpeg_header
 from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader
@@ -29,14 +28,6 @@ PNG_DEPTHS = {GRAY: (1, 2, 4, 8), RGB: (8,), PALETTE: (1, 2, 4, 8)}
 # Chunks with which the pixels are not what IDAT says, or of which there is more than one image.
 REFUSED_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
 PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT"})
-
-
-class Chunk(NamedTuple):
-    """One PNG chunk: its type and the span of its content."""
-
-    kind: bytes
-    start: int
-    end: int
 
 
 def fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool = False) -> bool:
@@ -62,10 +53,11 @@ def pixel_key(data: bytes) -> bytes:
     if data.startswith(jpeg_header.START):
         _add_jpeg(digest, data)
     elif data.startswith(PNG_MAGIC):
+        view = memoryview(data)
         for kind, start, end in _chunks(data):
             if kind in PIXEL_CHUNKS:
                 digest.update(kind)
-                digest.update(memoryview(data)[start:end])
+                digest.update(view[start:end])
     else:
         digest.update(data)
     return digest.digest()
@@ -105,34 +97,35 @@ def _fitting_png(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
     if not data.startswith(PNG_MAGIC) or not data.endswith(PNG_END):
         return None
     chunks = list(_chunks(data))
-    if not chunks or chunks[0].kind != b"IHDR" or chunks[-1].kind != b"IEND" or chunks[-1].end + 4 != len(data):
+    if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", len(data) - 4, len(data) - 4):
         return None
-    kinds = {chunk.kind for chunk in chunks}
+    kinds = {kind for kind, _, _ in chunks}
     if kinds & REFUSED_CHUNKS or b"IDAT" not in kinds or (convert_icc and b"iCCP" in kinds):
         return None
+    view = memoryview(data)
     for kind, start, end in chunks:
-        if zlib.crc32(memoryview(data)[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+        if zlib.crc32(view[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
         if kind == b"eXIf" and exif.orientation(data[start:end]) != exif.UPRIGHT:
             return None
-    return _png_size(data, chunks[0], has_palette=b"PLTE" in kinds)
+    return _png_size(data[chunks[0][1] : chunks[0][2]], has_palette=b"PLTE" in kinds)
 
 
-def _png_size(data: bytes, header: Chunk, *, has_palette: bool) -> tuple[int, int] | None:
-    if header.end - header.start != PNG_HEADER.size:
+def _png_size(header: bytes, *, has_palette: bool) -> tuple[int, int] | None:
+    if len(header) != PNG_HEADER.size:
         return None
-    width, height, depth, color, compression, filtering, interlace = PNG_HEADER.unpack_from(data, header.start)
+    width, height, depth, color, compression, filtering, interlace = PNG_HEADER.unpack(header)
     if depth not in PNG_DEPTHS.get(color, ()) or (compression, filtering) != (0, 0) or interlace > 1:
         return None
     return None if color == PALETTE and not has_palette else (height, width)
 
 
-def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Yield a PNG's chunks while they are whole."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield a PNG's chunks (type, start and end of the content) while they are whole."""
     position = len(PNG_MAGIC)
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if end + 4 > len(data):
             return
-        yield Chunk(data[position + 4 : position + 8], position + 8, end)
+        yield data[position + 4 : position + 8], position + 8, end
         position = end + 4

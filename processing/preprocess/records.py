@@ -1,4 +1,4 @@
-"""Writes records: one .rec, .idx and .lst file per split, from a pool or straight from where they were planned to be."""
+"""Writes a .rec, .idx and .lst file per split, from a pool or by taking the records where they were planned to be."""
 
 from __future__ import annotations
 

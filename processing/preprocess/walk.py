@@ -77,7 +77,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 def _sort_link(found: Found, entry: os.DirEntry[str], path: str, root: str) -> None:
     try:
-        target = os.stat(entry.path)
+        target = entry.stat()
     except OSError as error:
         found.rejections.append(Rejection(path=path, reason=f"broken link: {error.strerror}", size=0))
         return

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -50,17 +52,17 @@ def bombs() -> tuple[Seed, ...]:
     width, height = BOMB_SIDES
     black = Image.new("1", BOMB_SIDES)
     made = [
-        ("png", "84 megapixels", _saved(black, "PNG")),
-        ("png", "84 megapixels RGBA", _saved(Image.new("RGBA", BOMB_SIDES), "PNG", compress_level=1)),
+        ("png", "84 megapixels", saved(black, "PNG")),
+        ("png", "84 megapixels RGBA", saved(Image.new("RGBA", BOMB_SIDES), "PNG", compress_level=1)),
         ("png", "84 megapixels 16-bit", _flat_png(width, height, depth=16, color=0)),
         ("png", "text of 200 MB", _with_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20)))),
         ("png", "profile of 200 MB", _with_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200 << 20)))),
-        ("jpeg", "84 megapixels", _saved(Image.new("L", BOMB_SIDES), "JPEG", quality=1)),
-        ("jpeg", "84 megapixels progressive", _saved(Image.new("RGB", BOMB_SIDES), "JPEG", progressive=True)),
-        ("jpeg", "84 megapixels CMYK", _saved(Image.new("CMYK", BOMB_SIDES), "JPEG", quality=1)),
-        ("gif", "84 megapixels", _saved(Image.new("P", BOMB_SIDES), "GIF")),
-        ("tiff", "84 megapixels", _saved(black, "TIFF", compression="group4")),
-        ("webp", "84 megapixels", _saved(Image.new("RGB", (14_000, 6_300)), "WEBP", quality=0, method=0)),
+        ("jpeg", "84 megapixels", saved(Image.new("L", BOMB_SIDES), "JPEG", quality=1)),
+        ("jpeg", "84 megapixels progressive", saved(Image.new("RGB", BOMB_SIDES), "JPEG", progressive=True)),
+        ("jpeg", "84 megapixels CMYK", saved(Image.new("CMYK", BOMB_SIDES), "JPEG", quality=1)),
+        ("gif", "84 megapixels", saved(Image.new("P", BOMB_SIDES), "GIF")),
+        ("tiff", "84 megapixels", saved(black, "TIFF", compression="group4")),
+        ("webp", "84 megapixels", saved(Image.new("RGB", (14_000, 6_300)), "WEBP", quality=0, method=0)),
         ("png", "60,000 x 60,000", _resized_png(60_000, 60_000)),
     ]
     return tuple(Seed(kind, f"bomb: {name}", data, None) for kind, name, data in made)
@@ -73,7 +75,8 @@ def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
     return Image.fromarray(np.stack(waves, axis=2).astype(np.uint8))
 
 
-def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return an image as the bytes of a file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -109,17 +112,17 @@ def _jpegs() -> Iterator[Seed]:
         "everything": {"exif": _exif(1), "icc_profile": _profile(), "progressive": True, "comment": b"x" * 300},
     }
     for name, chosen in options.items():
-        yield Seed("jpeg", name, _saved(image, "JPEG", **chosen))
-    yield Seed("jpeg", "EXIF", _saved(image, "JPEG", exif=_exif()), (HEIGHT, WIDTH))
-    yield Seed("jpeg", "gray", _saved(image.convert("L"), "JPEG"))
-    cmyk = _saved(image.convert("CMYK"), "JPEG", quality=90)
+        yield Seed("jpeg", name, saved(image, "JPEG", **chosen))
+    yield Seed("jpeg", "EXIF", saved(image, "JPEG", exif=_exif()), (HEIGHT, WIDTH))
+    yield Seed("jpeg", "gray", saved(image.convert("L"), "JPEG"))
+    cmyk = saved(image.convert("CMYK"), "JPEG", quality=90)
     yield Seed("jpeg", "CMYK", cmyk)
-    yield Seed("jpeg", "CMYK profile", _saved(image.convert("CMYK"), "JPEG", icc_profile=_profile()))
+    yield Seed("jpeg", "CMYK profile", saved(image.convert("CMYK"), "JPEG", icc_profile=_profile()))
     # Adobe's segment says what the four components are; its last byte 2 is YCCK.
     adobe = cmyk.index(b"Adobe") + 11
     yield Seed("jpeg", "YCCK", cmyk[:adobe] + b"\2" + cmyk[adobe + 1 :])
-    yield Seed("jpeg", "pictures", _saved(image, "MPO", save_all=True, append_images=_frames()))
-    yield Seed("jpeg", "trailing bytes", _saved(image, "JPEG") + b"\xff\xd9 and more" * 9)
+    yield Seed("jpeg", "pictures", saved(image, "MPO", save_all=True, append_images=_frames()))
+    yield Seed("jpeg", "trailing bytes", saved(image, "JPEG") + b"\xff\xd9 and more" * 9)
     large = np.asarray(picture(160, 120))
     yield Seed("jpeg", "simplejpeg", simplejpeg.encode_jpeg(large, colorsubsampling="420"), (160, 120))
     written = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2])[1]
@@ -137,9 +140,9 @@ def _pngs() -> Iterator[Seed]:
         extra = (handmade.png_chunk(b"tRNS", transparent),)
         yield Seed("png", f"tRNS {color}", handmade.png(WIDTH, HEIGHT, depth=8, color=color, extra=extra))
     image = picture()
-    yield Seed("png", "profile", _saved(image, "PNG", icc_profile=_profile()))
-    yield Seed("png", "EXIF", _saved(image, "PNG", exif=_exif()), (HEIGHT, WIDTH))
-    yield Seed("png", "animated", _saved(image, "PNG", save_all=True, append_images=_frames()))
+    yield Seed("png", "profile", saved(image, "PNG", icc_profile=_profile()))
+    yield Seed("png", "EXIF", saved(image, "PNG", exif=_exif()), (HEIGHT, WIDTH))
+    yield Seed("png", "animated", saved(image, "PNG", save_all=True, append_images=_frames()))
     extra = (
         handmade.png_chunk(b"gAMA", struct.pack(">I", 45455)),
         handmade.png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"words " * 50)),
@@ -152,13 +155,13 @@ def _pngs() -> Iterator[Seed]:
 
 def _gifs() -> Iterator[Seed]:
     image, frames = picture(), _frames()
-    yield Seed("gif", "plain", _saved(image, "GIF"))
-    yield Seed("gif", "gray", _saved(image.convert("L"), "GIF", interlace=True))
-    yield Seed("gif", "two colours", _saved(image.convert("1"), "GIF", interlace=False))
-    yield Seed("gif", "transparent", _saved(image.convert("P"), "GIF", transparency=3, background=3))
-    yield Seed("gif", "comment", _saved(image, "GIF", comment=b"made for mutation " * 20))
+    yield Seed("gif", "plain", saved(image, "GIF"))
+    yield Seed("gif", "gray", saved(image.convert("L"), "GIF", interlace=True))
+    yield Seed("gif", "two colours", saved(image.convert("1"), "GIF", interlace=False))
+    yield Seed("gif", "transparent", saved(image.convert("P"), "GIF", transparency=3, background=3))
+    yield Seed("gif", "comment", saved(image, "GIF", comment=b"made for mutation " * 20))
     for disposal in range(4):
-        data = _saved(image, "GIF", save_all=True, append_images=frames, disposal=disposal, loop=0, duration=40)
+        data = saved(image, "GIF", save_all=True, append_images=frames, disposal=disposal, loop=0, duration=40)
         yield Seed("gif", f"animated, disposal {disposal}", data)
 
 
@@ -166,18 +169,18 @@ def _webps() -> Iterator[Seed]:
     image, frames = picture(), _frames()
     clear = image.copy()
     clear.putalpha(image.convert("L"))
-    yield Seed("webp", "lossy", _saved(image, "WEBP", quality=60))
-    yield Seed("webp", "lossless", _saved(image, "WEBP", lossless=True))
-    yield Seed("webp", "lossy alpha", _saved(clear, "WEBP", quality=60))
-    yield Seed("webp", "lossless alpha", _saved(clear, "WEBP", lossless=True))
-    yield Seed("webp", "EXIF", _saved(image, "WEBP", exif=_exif().tobytes()), (HEIGHT, WIDTH))
-    yield Seed("webp", "profile", _saved(image, "WEBP", icc_profile=_profile(), xmp=b"<x/>"))
-    yield Seed("webp", "animated", _saved(clear, "WEBP", save_all=True, append_images=frames, duration=40))
+    yield Seed("webp", "lossy", saved(image, "WEBP", quality=60))
+    yield Seed("webp", "lossless", saved(image, "WEBP", lossless=True))
+    yield Seed("webp", "lossy alpha", saved(clear, "WEBP", quality=60))
+    yield Seed("webp", "lossless alpha", saved(clear, "WEBP", lossless=True))
+    yield Seed("webp", "EXIF", saved(image, "WEBP", exif=_exif().tobytes()), (HEIGHT, WIDTH))
+    yield Seed("webp", "profile", saved(image, "WEBP", icc_profile=_profile(), xmp=b"<x/>"))
+    yield Seed("webp", "animated", saved(clear, "WEBP", save_all=True, append_images=frames, duration=40))
 
 
 def _bmps() -> Iterator[Seed]:
     for mode in ("1", "L", "P", "RGB", "RGBA"):
-        yield Seed("bmp", f"Pillow {mode}", _saved(picture().convert(mode), "BMP"))
+        yield Seed("bmp", f"Pillow {mode}", saved(picture().convert(mode), "BMP"))
     for bits in (1, 4, 8, 16, 24, 32):
         yield Seed("bmp", f"{bits} bits", handmade.bmp(WIDTH, HEIGHT, bits=bits))
     yield Seed("bmp", "top to bottom", handmade.bmp(WIDTH, -HEIGHT, bits=24))
@@ -189,22 +192,22 @@ def _bmps() -> Iterator[Seed]:
 
 def _tiffs() -> Iterator[Seed]:
     for compression in (None, "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg", "zstd", "lzma"):
-        yield Seed("tiff", f"{compression}", _saved(picture(), "TIFF", compression=compression))
+        yield Seed("tiff", f"{compression}", saved(picture(), "TIFF", compression=compression))
     for compression in ("group3", "group4", "tiff_ccitt"):
-        yield Seed("tiff", compression, _saved(picture().convert("1"), "TIFF", compression=compression))
+        yield Seed("tiff", compression, saved(picture().convert("1"), "TIFF", compression=compression))
     for mode in ("1", "L", "P", "LA", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I;16"):
-        yield Seed("tiff", mode, _saved(_as_mode(mode), "TIFF"))
+        yield Seed("tiff", mode, saved(_as_mode(mode), "TIFF"))
         # libtiff writes none of these packed
         if mode not in {"LAB", "YCbCr", "RGBX"}:
-            yield Seed("tiff", f"{mode} LZW", _saved(_as_mode(mode), "TIFF", compression="tiff_lzw"))
+            yield Seed("tiff", f"{mode} LZW", saved(_as_mode(mode), "TIFF", compression="tiff_lzw"))
     for mode in ("I", "F"):
-        yield Seed("tiff", mode, _saved(picture().convert(mode), "TIFF"), None)
+        yield Seed("tiff", mode, saved(picture().convert(mode), "TIFF"), None)
     image = picture()
-    yield Seed("tiff", "pages", _saved(image, "TIFF", save_all=True, append_images=_frames()))
-    yield Seed("tiff", "big", _saved(image, "TIFF", big_tiff=True, compression="tiff_lzw"))
-    yield Seed("tiff", "profile", _saved(image, "TIFF", icc_profile=_profile()))
-    yield Seed("tiff", "turned", _saved(image, "TIFF", tiffinfo={ORIENTATION: SIDEWAYS}), (HEIGHT, WIDTH))
-    yield Seed("tiff", "strips", _saved(image, "TIFF", tiffinfo={278: 4}, compression="tiff_lzw"))
+    yield Seed("tiff", "pages", saved(image, "TIFF", save_all=True, append_images=_frames()))
+    yield Seed("tiff", "big", saved(image, "TIFF", big_tiff=True, compression="tiff_lzw"))
+    yield Seed("tiff", "profile", saved(image, "TIFF", icc_profile=_profile()))
+    yield Seed("tiff", "turned", saved(image, "TIFF", tiffinfo={ORIENTATION: SIDEWAYS}), (HEIGHT, WIDTH))
+    yield Seed("tiff", "strips", saved(image, "TIFF", tiffinfo={278: 4}, compression="tiff_lzw"))
     yield Seed("tiff", "big-endian", handmade.tiff(WIDTH, HEIGHT, order=">"), (HEIGHT, WIDTH))
     yield Seed("tiff", "tiles", handmade.tiff(WIDTH, HEIGHT, tile=16))
     yield Seed("tiff", "planes", handmade.tiff(WIDTH, HEIGHT, planar=True))
@@ -225,7 +228,7 @@ def _as_mode(mode: str) -> Image.Image:
 def _others() -> Iterator[Seed]:
     image = picture()
     others = {
-        kind: _saved(image, kind) for kind in ("ICO", "JPEG2000", "AVIF", "PPM", "TGA", "PCX", "SGI", "EPS", "PDF")
+        kind: saved(image, kind) for kind in ("ICO", "JPEG2000", "AVIF", "PPM", "TGA", "PCX", "SGI", "EPS", "PDF")
     }
     others |= {"SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>', "text": b"no image\n" * 40, "zeros": bytes(4096)}
     others |= {"empty": b"", "shell": b"#!/bin/sh\nexit 0\n", "zip": b"PK\3\4" + bytes(60)}
@@ -249,3 +252,14 @@ def _resized_png(width: int, height: int) -> bytes:
     data = handmade.png(WIDTH, HEIGHT, depth=8, color=2)
     header = handmade.png_chunk(b"IHDR", struct.pack(">II", width, height) + data[24:29])
     return data[:8] + header + data[33:]
+
+
+def write_bombs(folder: Path) -> None:
+    """Write the bombs to files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(bombs()):
+        (folder / f"{number:02}.bin").write_bytes(seed.data)
+
+
+if __name__ == "__main__":
+    write_bombs(Path(sys.argv[1]))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+import os
 import random
 import re
+import signal
 import struct
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +38,9 @@ Crop = Literal["none", "square"]
 
 SHORT_SIDES, SHORT_SIDE_WEIGHTS = (0, 8, 24, 32, 224, 1000, 4096), (30, 10, 20, 20, 10, 2, 0.3)
 KEY_BYTES = 16
+JPEG_START = b"\xff\xd8"
+# Larger pictures are decoded once only, for speed.
+THOROUGH_SAMPLES = 1 << 20
 # Two decodings by libjpeg-turbo of one file; more is another picture.
 SAME_PICTURE = 1.5
 # mallopt's name for "fill allocated and freed memory with this byte": glibc, malloc.h.
@@ -120,9 +126,10 @@ class Decoder:
     def _check_seed(self, seed: corpus.Seed) -> tuple[int, int]:
         decoded = check_image(seed.data, Options(short_side=0), thorough=True)
         if seed.size is not None:
+            demand(decoded, f"{seed.kind} {seed.name} is refused, and nothing is wrong with it")
             height, width = read_image(seed.data, short_side=0).shape[:2]
             demand((width, height) == seed.size, f"{seed.kind} {seed.name} came out as {width}x{height}")
-        demand(decoded or seed.kind != "jpeg" or seed.size is None, f"{seed.name} is refused")
+            check_image(seed.data, Options(short_side=24, crop="square", convert_icc=True), thorough=True)
         return int(decoded), int(not decoded)
 
 
@@ -143,6 +150,35 @@ class Bombs(Decoder):
         options = Options(224, "square", True) if number // len(self._paths) % 2 == 0 else Options(0)
         decoded = check_image(data, options, thorough=False)
         return int(decoded), int(not decoded)
+
+
+class Failing:
+    """Fails in every way, to show that the fuzzer sees it."""
+
+    name = "failing"
+    seconds_per_input = 2.0
+    accepted, refused = "fine", "refused"
+
+    def make(self, seed: int, number: int) -> bytes:
+        """Return the number as text."""
+        return str(number).encode()
+
+    def replay(self, data: bytes) -> None:
+        """Fail again."""
+        self.check(data, 0, int(data))
+
+    def check(self, data: bytes, seed: int, number: int) -> tuple[int, int]:
+        """Die, hang, raise, and ask for too much memory, once each."""
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif number == 5:
+            time.sleep(3600)
+        elif number == 7:
+            demand(False, "seven")
+        elif number == 9:
+            bytearray(4 << 30)
+        time.sleep(0.001)
+        return 1, 0
 
 
 class Records:
@@ -262,13 +298,14 @@ def check_image(data: bytes, options: Options, *, thorough: bool) -> bool:
         pixels = _read(data, options)
     except UnreadableImage as error:
         _demand_line(str(error))
-        demand(not fitting, f"fits takes what read_image refuses: {error}")
+        # fits does not look at a JPEG's image data, so it cannot tell this.
+        demand(not fitting or data.startswith(JPEG_START), f"fits takes what read_image refuses: {error}")
         return False
     _check_size(pixels, options)
     demand(0 <= difference_hash(pixels) < 2**64, "the difference hash has more than 64 bits")
     if fitting:
         _check_fitting(data, pixels)
-    if thorough:
+    if thorough and pixels.size <= THOROUGH_SAMPLES:
         _check_repeatable(data, pixels, options)
         _check_encoded(pixels)
     return True
@@ -289,11 +326,18 @@ def _check_size(pixels: Pixels, options: Options) -> None:
 
 def _check_fitting(data: bytes, pixels: Pixels) -> None:
     """What may be a record unchanged has to look the same to OpenCV, which reads the records in training."""
-    seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    demand(seen is not None, "fits takes what OpenCV cannot decode")
+    seen = _opencv(data)
+    if seen is None:
+        demand(data.startswith(JPEG_START), "fits takes what OpenCV cannot decode")
+        return
     demand(seen.shape == pixels.shape, f"OpenCV gives {seen.shape}, read_image {pixels.shape}")
     difference = float(np.abs(seen[:, :, ::-1].astype(np.int16) - pixels).mean())
     demand(difference < SAME_PICTURE, f"OpenCV's picture differs from read_image's by {difference:.1f} on average")
+
+
+def _opencv(data: bytes) -> Pixels | None:
+    """Return BGR as a reader of records sees it."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # type: ignore[return-value]
 
 
 def _check_repeatable(data: bytes, pixels: Pixels, options: Options) -> None:
@@ -303,9 +347,17 @@ def _check_repeatable(data: bytes, pixels: Pixels, options: Options) -> None:
         demand(np.array_equal(_read(data, options), pixels), "decoding it again gives other pixels")
     _fill_fresh_memory(0)
     if options.short_side and options.crop == "none":
+        _check_aspect(data, pixels, options)
+
+
+def _check_aspect(data: bytes, pixels: Pixels, options: Options) -> None:
+    try:
         height, width = _read(data, Options(0, "none", options.convert_icc)).shape[:2]
-        wanted = max(height, width) * options.short_side / min(height, width)
-        demand(abs(max(pixels.shape[:2]) - wanted) <= 1, f"{width}x{height} became {pixels.shape}")
+    except UnreadableImage as error:  # a long image may fit once it is scaled down
+        demand("too long" in str(error), f"it cannot be read in its own size: {error}")
+        return
+    wanted = max(height, width) * options.short_side / min(height, width)
+    demand(abs(max(pixels.shape[:2]) - wanted) <= 1, f"{width}x{height} became {pixels.shape}")
 
 
 def _fill_fresh_memory(value: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 
 import pytest
 from aws_cdk import assertions
-from cloudformation import resources
+from cloudformation import resolve, resources
 
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
@@ -57,3 +59,62 @@ def test_either_trainer_synthesises(tmp_path):
     templates, _ = _templates(tmp_path, pipeline=load_environment("prod").pipeline, execution_expiry_days=90)
     [pipeline] = resources(templates["training"], "AWS::SageMaker::Pipeline").values()
     assert "/image-classification:1" in json.dumps(pipeline)
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    """The training stack of dev with five packing instances and a group expression full of special characters."""
+    preprocess = {"instance_count": 5, "group_by": r'^[^"\\/]+/(\d{5})_[$]{1}&<\.png$', "image_size": 64}
+    pipeline = load_environment("dev").pipeline.model_dump() | {"preprocess": preprocess}
+    templates, _ = _templates(tmp_path_factory.mktemp("sharded"), pipeline=pipeline)
+    return templates["training"]
+
+
+def _definition(stack):
+    [pipeline] = resources(stack, "AWS::SageMaker::Pipeline").values()
+    return json.loads(resolve(pipeline["Properties"]["PipelineDefinition"]["PipelineDefinitionBody"], stack))
+
+
+def test_shards_and_merge_reach_the_template(sharded):
+    definition = _definition(sharded)
+    steps = {step["Name"]: step for step in definition["Steps"]}
+    assert list(steps)[:3] == ["Resolve", "Pack", "Preprocess"]
+    resources_of_pack = steps["Pack"]["Arguments"]["ProcessingResources"]["ClusterConfig"]
+    assert resources_of_pack["InstanceCount"] == 5
+    [group_by] = [item["DefaultValue"] for item in definition["Parameters"] if item["Name"] == "GroupBy"]
+    assert group_by == r'^[^"\\/]+/(\d{5})_[$]{1}&<\.png$'
+    assert re.compile(group_by)
+
+
+def test_the_role_may_read_and_write_all_that_the_steps_exchange(sharded):
+    """The pool of the shards included; an output is a Join of a prefix, the execution's id and names."""
+    [policy] = [
+        resolve(body["Properties"]["PolicyDocument"], sharded)
+        for name, body in resources(sharded, "AWS::IAM::Policy").items()
+        if name.startswith("ExecutionRole")
+    ]
+    statements = {statement["Sid"]: statement for statement in policy["Statement"]}
+    allowed = statements["ReadAndWriteArtifacts"]["Resource"]
+    listed = statements["ListArtifacts"]["Condition"]["StringLikeIfExists"]["s3:prefix"]
+    joins = [
+        output["S3Output"]["S3Uri"]["Std:Join"]["Values"]
+        for step in _definition(sharded)["Steps"]
+        for output in step["Arguments"].get("ProcessingOutputConfig", {}).get("Outputs", [])
+    ]
+    uris = ["/".join("abc123def456" if isinstance(part, dict) else part for part in join) for join in joins]
+    assert any(uri.endswith("/abc123def456/preprocess/pool") for uri in uris)
+    for uri in uris:
+        arn = uri.replace("s3://", "arn:aws:s3:::") + "/algo-1/index"
+        assert any(fnmatch.fnmatchcase(arn, pattern) for pattern in allowed), uri
+        prefix = uri.split("/", 3)[3]
+        assert any(fnmatch.fnmatchcase(prefix, pattern) for pattern in listed), uri
+
+
+def test_shards_need_no_permission_of_their_own(sharded, template):
+    def statements(stack):
+        return {
+            name: resolve(body["Properties"]["PolicyDocument"], stack)
+            for name, body in resources(stack, "AWS::IAM::Policy").items()
+        }
+
+    assert statements(sharded) == statements(template("dev", "training"))

@@ -13,7 +13,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CONTAINER_PACKAGES = ("common", "preprocess", "train", "evaluate", "package")
 # Everything of ours that an import can name.
-OURS = {"app", "infra", "pipeline_def", "local", "imgpipe", "functions", "processing", *CONTAINER_PACKAGES}
+OURS = {
+    "app",
+    "infra",
+    "pipeline_def",
+    "local",
+    "imgpipe",
+    "functions",
+    "benchmarks",
+    "processing",
+    *CONTAINER_PACKAGES,
+}
 # Part of the tree -> what of ours it may import besides itself.
 ALLOWED = {
     "app.py": {"infra"},
@@ -27,6 +37,7 @@ ALLOWED = {
     "processing/evaluate": {"common"},
     "processing/package": {"common"},
     "functions": set(),
+    "benchmarks": set(),
 }
 MAY_IMPORT_MXNET = {"processing/train", "processing/evaluate", "processing/package"}
 # Lambda's runtime brings boto3; nothing else is shipped with a function.
@@ -90,6 +101,7 @@ def test_every_python_folder_has_a_rule():
         ("processing/common/a.py", "from mxnet import nd", "may import mxnet"),
         ("functions/resolve/a.py", "import pydantic", "not pydantic"),
         ("functions/resolve/a.py", "import infra", "functions must not import infra"),
+        ("benchmarks/a.py", "from local.memory import PeakMemory", "benchmarks must not import local"),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path, path, text, expected):

@@ -1,4 +1,4 @@
-"""Folders of pictures, real images, and MXNet as a reader, for the tests of the images container."""
+"""Folders of pictures, real images, and MXNet as a reader, for the tests of the imaging container."""
 
 from __future__ import annotations
 

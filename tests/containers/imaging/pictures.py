@@ -1,4 +1,4 @@
-"""Pictures, their bytes and settings, for the tests of the images container."""
+"""Pictures, their bytes and settings, for the tests of the imaging container."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def settings(**changes: object) -> Settings:
         "resize": 16,
         "validation_fraction": 0.2,
         "test_fraction": 0.2,
-        "threads": 2,
+        "workers": 2,
     }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def noisy(width: int, height: int, *, seed: int = 0) -> Pixels:
+    """Return a gradient with noise on it, so that no file of it is small or says the same twice."""
+    noise = np.random.default_rng(seed).integers(-8, 9, (height, width, 3))
+    return (gradient(width, height, seed=seed).astype(int) + noise).clip(0, 255).astype(np.uint8)
+
+
+def with_orientation(orientation: int) -> Image.Exif:
+    """Return an EXIF block that says only how the picture lies."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def difference(first: Pixels, second: Pixels) -> float:
+    """Return the mean absolute difference of two pictures of one shape."""
+    assert first.shape == second.shape
+    return float(np.abs(first.astype(int) - second.astype(int)).mean())

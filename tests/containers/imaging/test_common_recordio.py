@@ -14,8 +14,7 @@ from common.recordio import (
     decode,
     encode,
     frame,
-    list_bytes,
-    read_list,
+    index_bytes,
     read_records,
 )
 
@@ -88,13 +87,6 @@ def test_too_few_bytes_for_the_declared_labels() -> None:
         decode(struct.pack("<IfQQ", 1000000, 0.0, 0, 0))
 
 
-def test_index_and_list_files(tmp_path: Path) -> None:
+def test_the_index_holds_ids_and_offsets(tmp_path: Path) -> None:
     writer = write(tmp_path / "x.rec", [(Header((1.0,), 0), b"abcdef"), (Header((2.0,), 1), b"gh")])
-    assert writer.index_bytes() == b"0\t0\n1\t40\n"
-    path = tmp_path / "x.lst"
-    path.write_bytes(list_bytes([(0, 1.0, "dog/ä b.jpg"), (1, 0.0, "cat/1.jpg")]))
-    assert path.read_text(encoding="utf-8") == "0\t1.000000\tdog/ä b.jpg\n1\t0.000000\tcat/1.jpg\n"
-    assert read_list(path) == {0: "dog/ä b.jpg", 1: "cat/1.jpg"}
-    path.write_text("0\t1.0\n")
-    with pytest.raises(ContainerError, match="line 1"):
-        read_list(path)
+    assert index_bytes(writer.index) == b"0\t0\n1\t40\n"

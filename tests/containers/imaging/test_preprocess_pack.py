@@ -1,4 +1,4 @@
-"""Packing: the same bytes for the same input, honest counts, quarantine, nothing half-written; read by MXNet itself."""
+"""Packing as a whole: the same bytes for the same input, honest counts, quarantine, nothing half-written; read by MXNet itself."""
 
 import csv
 import json
@@ -16,10 +16,12 @@ import pytest
 from pictures import Pixels, encoded, gradient, settings
 
 from common.contract import ContainerError
-from common.recordio import MAGIC_BYTES, Header, RecordWriter, read_list, read_records
-from preprocess import pack as pack_module
+from common.lists import read_list
+from common.recordio import MAGIC_BYTES, Header, RecordWriter, read_records
+from preprocess import records as records_module
 from preprocess.decode import read_image
-from preprocess.pack import pack
+from preprocess.layout import Layout
+from preprocess.pack import merge_shards, pack, pack_shard
 
 MakeFolder = Callable[..., Path]
 ReadWithMxnet = Callable[..., tuple[Pixels, list[int]]]
@@ -32,9 +34,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_outputs_and_counts(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(cat=10, dog=20)
     (source / "README.md").write_text("About these pictures.")
-    dataset = pack(source, tmp_path / "out", settings(listing_hash="f" * 64))
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(listing_hash="f" * 64))
     assert sorted(contents(tmp_path / "out")) == [
         "dataset/dataset.json",
+        "dataset/duplicates.csv",
         "dataset/labels.json",
         "dataset/rejected.csv",
         "dataset/test.idx",
@@ -60,12 +63,12 @@ def test_outputs_and_counts(make_folder: MakeFolder, tmp_path: Path) -> None:
 def test_training_samples_are_those_of_the_train_records_not_of_the_whole_set(
     make_folder: MakeFolder, tmp_path: Path
 ) -> None:
-    dataset = pack(make_folder(cat=10, dog=20), tmp_path / "out", settings())
+    dataset = pack(make_folder(cat=10, dog=20), Layout(root=tmp_path / "out"), settings())
     assert dataset["num_training_samples"] == len(list(read_records(tmp_path / "out/train/train.rec"))) == 18
 
 
 def test_no_image_is_in_two_splits(make_folder: MakeFolder, tmp_path: Path) -> None:
-    pack(make_folder(cat=11, dog=13), tmp_path / "out", settings())
+    pack(make_folder(cat=11, dog=13), Layout(root=tmp_path / "out"), settings())
     paths = [
         path
         for split in ("train", "validation", "test")
@@ -76,7 +79,7 @@ def test_no_image_is_in_two_splits(make_folder: MakeFolder, tmp_path: Path) -> N
 
 def test_index_and_list_describe_the_records(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(cat=10, dog=20)
-    pack(source, tmp_path / "out", settings(record_format="png"))
+    pack(source, Layout(root=tmp_path / "out"), settings(record_format="png"))
     records = list(read_records(tmp_path / "out/train/train.rec"))
     index = [line.split("\t") for line in (tmp_path / "out/dataset/train.idx").read_text().splitlines()]
     assert [(int(id_), int(offset)) for id_, offset in index] == [(r.header.id, r.offset) for r in records]
@@ -92,42 +95,98 @@ def test_same_bytes_whatever_the_threads_and_the_file_order(make_folder: MakeFol
     for path in sorted(source.rglob("*.png"), reverse=True):
         (copied / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copied / path.parent.name)
-    pack(source, tmp_path / "one", settings(threads=1))
-    pack(copied, tmp_path / "many", settings(threads=7))
+    pack(source, Layout(root=tmp_path / "one"), settings(workers=1))
+    pack(copied, Layout(root=tmp_path / "many"), settings(workers=7))
     assert contents(tmp_path / "one") == contents(tmp_path / "many")
-    pack(source, tmp_path / "other", settings(seed=1))
+    pack(source, Layout(root=tmp_path / "other"), settings(seed=1))
     assert contents(tmp_path / "other")["test/test.rec"] != contents(tmp_path / "one")["test/test.rec"]
 
 
-def test_a_spool_on_disk_gives_the_same_bytes(
+@pytest.mark.parametrize("instances", [1, 2, 5])
+@pytest.mark.parametrize("changes", [{}, {"images_per_class": 7}, {"pass_through": True}, {"group_by": r"(\w+/\d\d)"}])
+def test_shards_and_a_merge_give_the_bytes_of_one_instance(
+    make_folder: MakeFolder, tmp_path: Path, instances: int, changes: dict[str, object]
+) -> None:
+    source = make_folder(cat=35, dog=22)
+    (source / "cat/broken.png").write_bytes(b"\x89PNG")
+    (source / "notes.txt").write_text("no image")
+    shutil.copy(source / "dog/001.png", source / "dog/copy.png")
+    chosen = settings(max_rejected_fraction=0.1, listing_hash="a" * 64, **changes)
+    alone = pack(source, Layout(root=tmp_path / "alone"), chosen)
+    assert alone["rejected"] == (1 if "images_per_class" not in changes else alone["rejected"])
+    hosts = [f"algo-{number}" for number in range(1, instances + 1)]
+    for path in sorted(source.rglob("*.*")):
+        share = tmp_path / "shares" / hosts[sum(path.as_posix().encode()) % instances]
+        target = share / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    for host in hosts:
+        (tmp_path / "shares" / host).mkdir(parents=True, exist_ok=True)
+        pack_shard(tmp_path / "shares" / host, tmp_path / "pool", chosen, host=host, hosts=hosts)
+    assert merge_shards(tmp_path / "pool", Layout(root=tmp_path / "merged"), chosen) == alone
+    assert contents(tmp_path / "merged") == contents(tmp_path / "alone")
+
+
+def test_a_missing_shard_or_one_of_other_settings_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=10, dog=10)
+    pack_shard(source, tmp_path / "pool", settings(), host="algo-1", hosts=["algo-1", "algo-2"])
+    with pytest.raises(ContainerError, match="lacks the shard of algo-2"):
+        merge_shards(tmp_path / "pool", Layout(root=tmp_path / "out"), settings())
+    with pytest.raises(ContainerError, match="other settings"):
+        merge_shards(tmp_path / "pool", Layout(root=tmp_path / "out"), settings(quality=50))
+    assert contents(tmp_path / "out") == {}
+
+
+def test_files_that_fit_are_records_as_they_are(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=8, dog=8)
+    for number in range(4):
+        picture = gradient(30, 16, seed=number)
+        (source / f"cat/fits{number}.jpg").write_bytes(encoded(picture, "JPEG") + MAGIC_BYTES * (number == 3))
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(pass_through=True))
+    kept = 0
+    for split in ("train", "validation", "test"):
+        records = list(read_records(tmp_path / f"out/{split}/{split}.rec"))
+        index = (tmp_path / f"out/dataset/{split}.idx").read_text().splitlines()
+        assert index == [f"{record.header.id}\t{record.offset}" for record in records]
+        for id_, path in read_list(tmp_path / f"out/dataset/{split}.lst").items():
+            data = (source / path).read_bytes()
+            kept += records[id_].payload == data
+            assert records[id_].header.label == ["cat", "dog"].index(path.split("/")[0])
+            assert (records[id_].payload == data) == ("fits" in path and "fits3" not in path)
+    assert kept == 3
+    assert dataset["duplicates"]["near_sets"] is None
+
+
+def test_files_that_all_fit_are_written_once_and_to_plan(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = make_folder(cat=10, dog=10)
-    pack(source, tmp_path / "memory", settings())
-    monkeypatch.setattr(pack_module, "SPOOL_IN_MEMORY_BYTES", 1)
-    pack(source, tmp_path / "disk", settings())
-    assert contents(tmp_path / "memory") == contents(tmp_path / "disk")
+    source = make_folder(cat=12, dog=12)
+    pack(source, Layout(root=tmp_path / "copied"), settings(resize=0, image_size=None, pass_through=True))
+    assert all(record.payload.startswith(b"\x89PNG") for record in read_records(tmp_path / "copied/train/train.rec"))
+    monkeypatch.setattr(records_module, "went_to_plan", lambda *_: False)
+    pack(source, Layout(root=tmp_path / "again"), settings(resize=0, image_size=None, pass_through=True))
+    assert contents(tmp_path / "copied") == contents(tmp_path / "again")
 
 
 def test_the_content_hash_follows_content_and_names(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(cat=6, dog=6)
-    first = pack(source, tmp_path / "a", settings())["content_hash"]
-    assert pack(source, tmp_path / "b", settings(seed=9))["content_hash"] == first
+    first = pack(source, Layout(root=tmp_path / "a"), settings())["content_hash"]
+    assert pack(source, Layout(root=tmp_path / "b"), settings(seed=9))["content_hash"] == first
     (source / "cat/000.png").write_bytes(encoded(gradient(30, 30)))
-    second = pack(source, tmp_path / "c", settings())["content_hash"]
+    second = pack(source, Layout(root=tmp_path / "c"), settings())["content_hash"]
     (source / "cat/000.png").rename(source / "cat/zzz.png")
-    third = pack(source, tmp_path / "d", settings())["content_hash"]
+    third = pack(source, Layout(root=tmp_path / "d"), settings())["content_hash"]
     assert len({first, second, third}) == 3
 
 
 def test_sample_per_class(make_folder: MakeFolder, tmp_path: Path) -> None:
-    dataset = pack(make_folder(cat=30, dog=12), tmp_path / "out", settings(images_per_class=10))
+    dataset = pack(make_folder(cat=30, dog=12), Layout(root=tmp_path / "out"), settings(images_per_class=10))
     assert sum(dataset["counts"].values()) == 20
     assert dataset["images_per_class"] == 10
 
 
 def test_a_split_of_fraction_zero_has_a_folder_and_no_file(make_folder: MakeFolder, tmp_path: Path) -> None:
-    dataset = pack(make_folder(cat=3, dog=3), tmp_path / "out", settings(validation_fraction=0.0))
+    dataset = pack(make_folder(cat=3, dog=3), Layout(root=tmp_path / "out"), settings(validation_fraction=0.0))
     assert dataset["counts"]["validation"] == 0
     assert list((tmp_path / "out/validation").iterdir()) == []
 
@@ -137,7 +196,7 @@ def test_unreadable_images_are_quarantined_and_the_split_stays_exact(make_folder
     (source / "cat/empty.jpg").write_bytes(b"")
     (source / "cat/text.png").write_bytes(b"hello")
     (source / "dog/cut.jpg").write_bytes(encoded(gradient(64, 64), "JPEG")[:-200])
-    dataset = pack(source, tmp_path / "out", settings(max_rejected_fraction=0.1))
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(max_rejected_fraction=0.1))
     assert dataset["rejected"] == 3
     assert dataset["class_counts"]["test"] == {"cat": 4, "dog": 4}
     assert dataset["counts"] == {"train": 24, "validation": 8, "test": 8}
@@ -153,8 +212,8 @@ def test_too_many_rejections_name_the_first_few_and_leave_nothing(make_folder: M
     for number in range(7):
         (source / f"cat/bad{number}.jpg").write_bytes(b"x")
     with pytest.raises(ContainerError) as error:
-        pack(source, tmp_path / "out", settings())
-    assert "7 of 47 images cannot be used, more than --max-rejected-fraction 0.01" in str(error.value)
+        pack(source, Layout(root=tmp_path / "out"), settings())
+    assert "7 of 47 images cannot be used, more than a rejected share of 0.01 allows" in str(error.value)
     assert "cat/bad0.jpg: neither a JPEG nor a PNG" in str(error.value)
     assert "and 2 more" in str(error.value)
     assert contents(tmp_path / "out") == {}
@@ -164,24 +223,24 @@ def test_a_class_that_loses_its_images_is_named(make_folder: MakeFolder, tmp_pat
     source = make_folder(cat=20, dog=3)
     (source / "dog/000.png").write_bytes(b"x")
     with pytest.raises(ContainerError, match="class 'dog' has 2 usable images"):
-        pack(source, tmp_path / "out", settings(max_rejected_fraction=0.5))
+        pack(source, Layout(root=tmp_path / "out"), settings(max_rejected_fraction=0.5))
 
 
 def test_a_failure_while_writing_leaves_nothing(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    original = RecordWriter.write
+    original = RecordWriter.write_parts
 
-    def fail_late(self: RecordWriter, header: Header, payload: bytes) -> int:
-        written.append(header)
+    def fail_late(self: RecordWriter, id_: int, *framed: bytes) -> int:
+        written.append(id_)
         if len(written) > 20:
             raise OSError("gone")
-        return original(self, header, payload)
+        return original(self, id_, *framed)
 
-    monkeypatch.setattr(pack_module.RecordWriter, "write", fail_late)
+    monkeypatch.setattr(RecordWriter, "write_parts", fail_late)
     with pytest.raises(OSError, match="gone"):
-        pack(make_folder(cat=20, dog=20), tmp_path / "out", settings())
+        pack(make_folder(cat=20, dog=20), Layout(root=tmp_path / "out"), settings())
     assert contents(tmp_path / "out") == {}
 
 
@@ -216,7 +275,7 @@ def test_mxnet_reads_every_record_with_its_colours_and_labels(
     make_folder: MakeFolder, tmp_path: Path, read_with_mxnet: ReadWithMxnet, record_format: str
 ) -> None:
     source = make_folder(cat=21, dog=22)
-    pack(source, tmp_path / "out", settings(record_format=record_format, resize=18))
+    pack(source, Layout(root=tmp_path / "out"), settings(record_format=record_format, resize=18))
     records = tmp_path / "out/train/train.rec"
     pixels, labels = read_with_mxnet(records, side=16)
     listed = read_list(tmp_path / "out/dataset/train.lst")
@@ -255,7 +314,7 @@ def test_mxnet_rejoins_records_that_hold_the_magic(tmp_path: Path, read_with_mxn
 
 def test_real_images_in_mxnet(shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet) -> None:
     source = shared_data / "pizza_512_originals"
-    dataset = pack(source, tmp_path / "out", settings(image_size=96, resize=112))
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(image_size=96, resize=112))
     assert dataset["rejected"] == 0
     pixels, labels = read_with_mxnet(tmp_path / "out/test/test.rec", side=96)
     listed = list(read_list(tmp_path / "out/dataset/test.lst").values())
@@ -267,7 +326,7 @@ def test_real_images_in_mxnet(shared_data: Path, tmp_path: Path, read_with_mxnet
 
 def test_real_transparent_pngs_in_mxnet(shared_data: Path, tmp_path: Path, read_with_mxnet: ReadWithMxnet) -> None:
     source = shared_data / "cifar100_bikes_test"
-    dataset = pack(source, tmp_path / "out", settings(image_size=32, resize=32, record_format="png"))
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(image_size=32, resize=32, record_format="png"))
     pixels, labels = read_with_mxnet(tmp_path / "out/test/test.rec", side=32)
     assert Counter(labels) == {0: 20, 1: 20}
     for found, path in zip(pixels, read_list(tmp_path / "out/dataset/test.lst").values(), strict=True):
