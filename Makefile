@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden requirements clean
+.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ definition: .make/run ## Print the pipeline definition of ENV
 
 golden: .make/dev ## Write the golden definition anew after a wished change
 	GOLDEN_UPDATE=1 $(VENV)/bin/python -m pytest -q tests/unit/pipeline_def/test_golden_definition.py
+
+bench-pack: .make/run ## Compare packing with MXNet's im2rec.py: ARGS="--only photos --rounds 3"
+	@$(VENV)/bin/python -m benchmarks.pack $(ARGS)
 
 requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)

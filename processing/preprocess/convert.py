@@ -41,7 +41,9 @@ def convert(path: str, settings: Settings) -> Converted:
     if len(data) > MAX_FILE_BYTES:
         return Converted(size=len(data), reason=f"larger than the limit of {MAX_FILE_BYTES} bytes")
     digest = hashlib.sha256(data).digest()
-    if settings.pass_through and fits(data, short_side=settings.resize, crop=settings.crop):
+    if settings.pass_through and fits(
+        data, short_side=settings.resize, crop=settings.crop, convert_icc=settings.convert_icc
+    ):
         return Converted(size=len(data), payload=data, digest=digest, key=pixel_key(data))
     try:
         payload, look = _encode_anew(data, settings)

@@ -72,7 +72,7 @@ def read_jpeg(data: bytes, *, short_side: int, square: bool, convert_icc: bool) 
 
 
 def _check_scans(data: bytes, header: JpegHeader) -> None:
-    if header.frame != jpeg_header.PROGRESSIVE and header.scan_components == len(header.component_ids):
+    if header.frame != jpeg_header.PROGRESSIVE and len(header.scan_ids) == len(header.component_ids):
         return  # a single scan; counting would take a tenth of the time of decoding
     scans = data.count(bytes((jpeg_header.FILL, jpeg_header.SCAN)), header.data)
     if scans > MAX_SCANS or scans * header.height * header.width > MAX_SCANNED_PIXELS:

@@ -38,9 +38,10 @@ WHOLE_SPECTRUM = b"\0\x3f\0"
 class JpegHeader(NamedTuple):
     """What the segments up to the image data say.
 
-    ``frame`` is the start-of-frame code and ``bits`` the bits of a sample. ``adobe`` is the colour transform of Adobe's
-    segment (0 none, 1 YCbCr, 2 YCCK), None without the segment. ``clean``: the segments follow each other without bytes
-    between them. ``data`` is where the first scan header starts.
+    ``frame`` is the start-of-frame code and ``bits`` the bits of a sample. ``sampling`` has a byte per component with
+    its horizontal and vertical factor (4 bits each), ``scan_ids`` the components in the first scan. ``adobe`` is the
+    colour transform of Adobe's segment (0 none, 1 YCbCr, 2 YCCK), None without the segment. ``clean``: the segments
+    follow each other without bytes between them. ``data`` is where the first scan header starts.
     """
 
     frame: int
@@ -48,7 +49,8 @@ class JpegHeader(NamedTuple):
     height: int
     width: int
     component_ids: bytes
-    scan_components: int
+    sampling: bytes
+    scan_ids: bytes
     adobe: int | None
     jfif: bool
     orientation: int
@@ -85,7 +87,7 @@ def read_header(data: bytes) -> JpegHeader | None:
     if not data.startswith(START):
         return None
     frame = bits = height = width = exif_blocks = 0
-    ids, icc = b"", []
+    ids, sampling, icc = b"", b"", []
     adobe, jfif, orientation, clean, expected = None, False, exif.UPRIGHT, True, len(START)
     for code, marker, start, end in segments(data):
         clean = clean and marker == expected
@@ -95,7 +97,8 @@ def read_header(data: bytes) -> JpegHeader | None:
                 return None
             frame, bits = code, data[start]
             height, width = int.from_bytes(data[start + 1 : start + 3], "big"), (data[start + 3] << 8) + data[start + 4]
-            ids = data[start + FRAME_SIZE : start + FRAME_SIZE + 3 * data[start + 5] : 3]
+            components = data[start + FRAME_SIZE : start + FRAME_SIZE + 3 * data[start + 5]]
+            ids, sampling = components[::3], components[1::3]
         elif code == EXIF_SEGMENT and data.startswith(exif.PREFIX, start, end):
             exif_blocks += 1
             if exif_blocks == 1:
@@ -107,14 +110,14 @@ def read_header(data: bytes) -> JpegHeader | None:
         elif code == ICC_SEGMENT and data.startswith(ICC_PREFIX, start, end):
             icc.append(data[start + len(ICC_PREFIX) : end])
         elif code == SCAN and frame:
-            scan_components = data[start] if start < end else 0
             return JpegHeader(
                 frame=frame,
                 bits=bits,
                 height=height,
                 width=width,
                 component_ids=ids,
-                scan_components=scan_components,
+                sampling=sampling,
+                scan_ids=data[start + 1 : min(end, start + 1 + 2 * data[start]) : 2] if start < end else b"",
                 adobe=adobe,
                 jfif=jfif,
                 orientation=orientation,

@@ -16,6 +16,8 @@ BITS = 8
 MAX_SIDE = 65_500
 # Baseline, extended sequential and progressive with Huffman coding: what every decoder reads.
 PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+# Horizontal and vertical sampling factors are 1 to 4 (ITU T.81, B.2.2).
+SAMPLING = frozenset(16 * horizontal + vertical for horizontal in range(1, 5) for vertical in range(1, 5))
 # (component ids, Adobe's transform, JFIF segment) decide on how decoders read three components. Only YCbCr is sure.
 YCBCR_IDS = (b"\x01\x02\x03", b"\x00\x01\x02")
 YCBCR = 1
@@ -78,6 +80,8 @@ def _fitting_jpeg(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
     if header is None or not header.clean or not data.endswith(jpeg_header.END):
         return None
     if header.frame not in PLAIN_FRAMES or header.bits != BITS or not _plain_colors(header):
+        return None
+    if not SAMPLING.issuperset(header.sampling) or not header.scan_ids or header.scan_ids.strip(header.component_ids):
         return None
     if header.orientation != exif.UPRIGHT or header.exif_blocks > 1 or (convert_icc and header.icc):
         return None

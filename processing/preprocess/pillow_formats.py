@@ -17,6 +17,9 @@ from preprocess.stored_image import StoredImage, damaged
 WHITE = 255
 WHITE_IS_ZERO = 0
 PHOTOMETRIC = 262
+# Pillow unpacks these two compressions of BMP in Python, so that a few bytes may cost it minutes.
+RUN_LENGTHS = (1, 2)
+MAX_RUN_LENGTH_PIXELS = 1 << 24
 HALF_TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
@@ -40,6 +43,8 @@ def read_with_pillow(data: bytes, kind: str, *, short_side: int, square: bool, c
         raise damaged(kind, _without_address(error)) from None
     with image:
         check_size(image.height, image.width, short_side=short_side, square=square)
+        if image.info.get("compression") in RUN_LENGTHS and image.width * image.height > MAX_RUN_LENGTH_PIXELS:
+            raise UnreadableImage(f"{image.width}x{image.height} pixels are more than a BMP with run lengths may have")
         try:
             image.load()
             profile = image.info.get("icc_profile") if convert_icc else None

@@ -143,13 +143,13 @@ def _pngs() -> Iterator[Seed]:
     yield Seed("png", "profile", saved(image, "PNG", icc_profile=_profile()))
     yield Seed("png", "EXIF", saved(image, "PNG", exif=_exif()), (HEIGHT, WIDTH))
     yield Seed("png", "animated", saved(image, "PNG", save_all=True, append_images=_frames()))
-    extra = (
+    texts = (
         handmade.png_chunk(b"gAMA", struct.pack(">I", 45455)),
         handmade.png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"words " * 50)),
         handmade.png_chunk(b"iTXt", b"Title\0\1\0de\0Titel\0" + zlib.compress("größer".encode())),
         handmade.png_chunk(b"pHYs", struct.pack(">IIB", 2835, 2835, 1)),
     )
-    yield Seed("png", "texts", handmade.png(WIDTH, HEIGHT, depth=8, color=2, extra=extra))
+    yield Seed("png", "texts", handmade.png(WIDTH, HEIGHT, depth=8, color=2, extra=texts))
     yield Seed("png", "OpenCV", cv2.imencode(".png", np.asarray(picture(90, 70)))[1].tobytes(), (90, 70))
 
 
@@ -220,8 +220,8 @@ def _as_mode(mode: str) -> Image.Image:
     if mode == "I;16":
         return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     if mode == "LAB":
-        profile = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("LAB"), outputMode="LAB")
+        to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+        return ImageCms.applyTransform(image, to_lab) or image
     return image.convert("RGBA").convert("LA") if mode == "LA" else image.convert(mode)
 
 

@@ -186,8 +186,8 @@ def _tiff_fields(data: bytes) -> list[Field]:
         return []
     big = data[2:4] in {b"+\0", b"\0+"}
     word, entry_size, count_size = (8, 20, 8) if big else (4, 12, 2)
-    found, position, seen = _at(order, word, (8 if big else 4,)), 0, set()
-    position = struct.unpack_from(order + LETTERS[word], data, 8 if big else 4)[0]
+    found, seen = _at(order, word, (8 if big else 4,)), set[int]()
+    position: int = struct.unpack_from(order + LETTERS[word], data, 8 if big else 4)[0]
     while 0 < position < len(data) - count_size and position not in seen and len(seen) < 4:
         seen.add(position)
         (count,) = struct.unpack_from(order + LETTERS[count_size], data, position)

@@ -74,7 +74,7 @@ def fuzz(seconds: float, seed: int, folder: Path, targets: Sequence[str]) -> lis
     for _ in range(turns):
         for name, total in totals.items():
             if name != "bombs":
-                _turn(total, seed, folder, max(seconds, 1) * SHARES.get(name, 1) / shares / turns)
+                work(total, seed, folder, max(seconds, 1) * SHARES.get(name, 1) / shares / turns)
     return list(totals.values())
 
 
@@ -83,11 +83,11 @@ def _bombs(total: Total, seed: int, folder: Path) -> float:
     began = time.monotonic()
     # In another process: what it takes to make them must not count as memory of decoding them.
     subprocess.run([sys.executable, "-m", "fuzz.corpus", str(folder / "bombs")], env=ENVIRONMENT, check=True)
-    _turn(total, seed, folder, 600, inputs=2 * len(list((folder / "bombs").glob("*.bin"))))
+    work(total, seed, folder, 600, inputs=2 * len(list((folder / "bombs").glob("*.bin"))))
     return time.monotonic() - began
 
 
-def _turn(total: Total, seed: int, folder: Path, seconds: float, inputs: int | None = None) -> None:
+def work(total: Total, seed: int, folder: Path, seconds: float, inputs: int | None = None) -> None:
     """Keep a worker at work until the time is over or ``inputs`` are through; start another one when it dies."""
     deadline = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from fuzz import corpus, mutations, properties
-from fuzz.run import SHARES, fuzz, report
+from fuzz.run import SHARES, Total, fuzz, report, work
 from fuzz.targets import Decoder
 
 SEED = 20240607
@@ -42,7 +42,8 @@ def test_what_is_written_is_read_back(holds: properties.Property) -> None:
 def test_crashes_hangs_and_errors_are_seen_and_do_not_end_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (total,) = fuzz(15, SEED, tmp_path, ["failing"])
+    total = Total("failing")
+    work(total, SEED, tmp_path, seconds=60, inputs=12)
     assert (total.crashes, total.wrong) == (2, 2)
     assert total.next_number > 10
     assert report([total], tmp_path, SEED) == 1

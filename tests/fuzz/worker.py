@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -51,8 +52,11 @@ class Status:
 
 def target_named(name: str, bombs: Path) -> Target:
     """Return the target of that name."""
-    makers = {"decoder": Decoder, "readers": Records, "round trips": Properties, "packer": Packer, "failing": Failing}
-    return Bombs(bombs) if name == "bombs" else makers[name]()
+    makers: dict[str, Callable[[], Target]] = {
+        **{"bombs": lambda: Bombs(bombs), "decoder": Decoder, "readers": Records},
+        **{"round trips": Properties, "packer": Packer, "failing": Failing},
+    }
+    return makers[name]()
 
 
 def limit_memory() -> None:

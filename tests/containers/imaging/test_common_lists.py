@@ -108,7 +108,15 @@ def test_line_ends_of_windows_and_empty_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["1\tcat.jpg", "x\t1.0\tcat.jpg", "1\tdog\tcat.jpg", "1\t1.0\t", "-1\t1.0\tx.jpg", "1\tnan\tx.jpg", "1\tinf\tx.jpg"],
+    [
+        "1\tcat.jpg",
+        "x\t1.0\tcat.jpg",
+        "1\tdog\tcat.jpg",
+        "1\t1.0\t",
+        "-1\t1.0\tx.jpg",
+        "1\tnan\tx.jpg",
+        "1\tinf\tx.jpg",
+    ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "x.lst"

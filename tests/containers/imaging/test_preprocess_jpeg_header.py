@@ -24,7 +24,7 @@ def test_a_plain_file() -> None:
     assert (plain.frame, plain.bits, plain.height, plain.width, plain.component_ids) == (0xC0, 8, 24, 40, b"\1\2\3")
     assert (plain.jfif, plain.adobe, plain.orientation, plain.icc, plain.clean) == (True, None, 1, b"", True)
     assert PLAIN[plain.data : plain.data + 2] == b"\xff\xda"
-    assert plain.scan_components == 3
+    assert (plain.sampling, plain.scan_ids) == (b"\x22\x11\x11", b"\1\2\3")
 
 
 def test_other_kinds() -> None:

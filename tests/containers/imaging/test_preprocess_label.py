@@ -1,6 +1,6 @@
 """Labels and given splits: from class folders, from split folders, from lists; what is wrong is named."""
 
-from pathlib import Path
+import tracemalloc
 
 import pytest
 
@@ -49,9 +49,11 @@ def test_an_image_outside_the_class_folders_is_rejected_not_lost() -> None:
 
 
 def test_too_few_classes_name_what_is_there() -> None:
-    with pytest.raises(ContainerError, match=r"data needs at least 2 class folders with images, found none: one folder"):
+    with pytest.raises(
+        ContainerError, match=r"data needs at least 2 class folders with images, found none: one folder"
+    ):
         by_folders("1.png")
-    with pytest.raises(ContainerError, match="found only 'cat': one folder of images per class$"):
+    with pytest.raises(ContainerError, match=r"found only 'cat': one folder of images per class$"):
         by_folders("cat/1.png")
     with pytest.raises(ContainerError, match="it holds 2 folders itself, so perhaps data/images is meant"):
         by_folders("images/cat/1.png", "images/dog/1.png")
@@ -205,6 +207,16 @@ def test_labels_must_number_the_classes(labels: list[float], shown: str) -> None
         by_lists(["0.png", "1.png"], x=rows)
 
 
+def test_an_absurd_label_costs_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContainerError, match="without a gap"):
+            by_lists(["0.png", "1.png"], x=[((0.0,), "0.png"), ((1e6,), "1.png")])
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_lists_without_rows_or_of_two_widths() -> None:
     with pytest.raises(ContainerError, match=r"the lists x\.lst need rows"):
         by_lists(["0.png"], x=[])
@@ -231,7 +243,7 @@ def test_names_play_no_role_without_a_list() -> None:
     assert label(["a/1.png", "b/1.png"], lists={}, names=b"[", where="data").classes == ["a", "b"]
 
 
-def test_the_order_of_paths_has_no_say(tmp_path: Path) -> None:
+def test_the_order_of_paths_has_no_say() -> None:
     paths = ["train/b/1.png", "test/a/2.png", "train/a/3.png", "val/b/4.png"]
     forwards, backwards = by_folders(*paths), by_folders(*reversed(paths))
     assert forwards.classes == backwards.classes

@@ -135,6 +135,8 @@ REFUSED = {
     "12 bits": JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
     "arithmetic": JPEG.replace(b"\xff\xc0\0\x11", b"\xff\xc9\0\x11"),
     "lossless": JPEG.replace(b"\xff\xc0\0\x11", b"\xff\xc3\0\x11"),
+    "no sampling factor": JPEG.replace(b"\x03\x01\x22", b"\x03\x01\x02"),
+    "a scan of nothing": JPEG.replace(b"\xff\xda\0\x0c\x03\x01", b"\xff\xda\0\x0c\x03\x09"),
     "turned jpeg": encoded(PICTURE, "JPEG", exif=with_orientation(6)),
     "two exif blocks": with_segment(encoded(PICTURE, "JPEG", exif=with_orientation(1)), 0xE1, b"Exif\0\0"),
     "no end of png": PNG[:-12],
@@ -157,6 +159,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
+    assert REFUSED[name] not in FITTING.values()
     assert not fits(REFUSED[name], short_side=0)
 
 

@@ -160,6 +160,14 @@ def test_our_own_mistakes_are_not_reasons(monkeypatch: pytest.MonkeyPatch) -> No
         read_image(FILES["PNG"], short_side=SIDE)
 
 
+def test_large_run_length_bitmaps_are_refused_before_unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    with pytest.raises(UnreadableImage, match="run lengths"):
+        read_image(
+            run_length_bmp(200, 200)[:18] + struct.pack("<ii", 5000, 5000) + run_length_bmp()[26:], short_side=SIDE
+        )
+
+
 def test_only_the_named_format_is_tried() -> None:
     with pytest.raises(UnreadableImage, match="damaged GIF"):
         read_image(b"GIF89a" + FILES["PNG"], short_side=SIDE)

@@ -138,5 +138,7 @@ def test_a_folder_that_cannot_be_read_does_not_pass_for_an_empty_one(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(ContainerError, match="data/b cannot be read: Permission denied; make it readable, or remove it"):
+    with pytest.raises(
+        ContainerError, match="data/b cannot be read: Permission denied; make it readable, or remove it"
+    ):
         walk(root)
