@@ -18,7 +18,7 @@ from common.recordio import read_records
 
 SPLITS = ("train", "validation", "test")
 # What a test may take at most before it counts as hanging.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 60
 CONTAINER = ("--image-size", "16", "--resize", "16")
 FOLDER = ("--resize", "16", "--threads", "2")
 
