@@ -35,13 +35,13 @@ def limit(bench: Bench) -> Result:
     with image_folder(bench, pictures.photo_files(bench.base), bench.sizes.limit) as source:
         job = Job(source=source, files=bench.sizes.limit, resize=SHORT_SIDE)
         with entered(job, [bench.ours, one_core], bench.scratch) as entries:
-            warm_up(job, entries)
+            warm_up(entries)
             for _ in range(bench.rounds):
                 alone += _loops(bench, job, cores[:1])
-                entries[0].costs.append(timed(job, entries[0]))
+                entries[0].costs.append(timed(entries[0]))
                 together.append(sum(loop["420"] for loop in _loops(bench, job, cores)))
                 with _pinned(cores[0]):
-                    entries[1].costs.append(timed(job, entries[1]))
+                    entries[1].costs.append(timed(entries[1]))
     result.entries += entries
     result.details.update(loops_on_one_core=alone, loops_on_all_cores=together)
     result.figures += _limit_figures(entries, alone, together, len(cores))
@@ -52,7 +52,7 @@ def _limit_figures(
     entries: Sequence[Entry], alone: Sequence[dict[str, float]], together: Sequence[float], cores: int
 ) -> list[Figure]:
     loop = [rates["420"] for rates in alone]
-    of_all, of_one = ([entry.files / cost.wall_seconds for cost in entry.costs] for entry in entries)
+    of_all, of_one = ([entry.job.files / cost.wall_seconds for cost in entry.costs] for entry in entries)
     per_core = [rate / cores for rate in of_all]
     return [
         Figure(name="bare loop on one core, images/s", value=median(loop)),
@@ -100,11 +100,10 @@ def scale(bench: Bench) -> Result:
             source = stack.enter_context(image_folder(bench, files, count))
             jobs.append(Job(source=source, files=count, resize=SMALL_SHORT_SIDE))
         entries = [stack.enter_context(entered(job, [bench.ours], bench.scratch))[0] for job in jobs]
-        for job, entry in zip(jobs, entries, strict=True):
-            warm_up(job, [entry])
+        warm_up(entries)
         for _ in range(bench.rounds):
-            for job, entry in zip(jobs, entries, strict=True):
-                entry.costs.append(timed(job, entry))
+            for entry in entries:
+                entry.costs.append(timed(entry))
     result.entries += entries
     result.figures += _scale_figures(entries)
     return result
@@ -114,12 +113,12 @@ def _scale_figures(entries: Sequence[Entry]) -> list[Figure]:
     start, *others = entries
     rates = [
         median(
-            entry.files / (cost.wall_seconds - begin.wall_seconds)
+            entry.job.files / (cost.wall_seconds - begin.wall_seconds)
             for cost, begin in zip(entry.costs, start.costs, strict=True)
         )
         for entry in others
     ]
-    names = [f"images/s without start-up, {entry.files:,} images" for entry in others]
+    names = [f"images/s without start-up, {entry.job.files:,} images" for entry in others]
     return [
         Figure(name="start-up in seconds", value=start.wall_seconds),
         *(Figure(name=name, value=rate) for name, rate in zip(names, rates, strict=True)),

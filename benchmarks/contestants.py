@@ -25,13 +25,24 @@ _IM2REC = "lib/python3.*/site-packages/mxnet/tools/im2rec.py"
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is packed: a folder of class folders with ``files`` images; ``resize`` 0 keeps an image's size."""
+    """What is packed: class folders with ``files`` images, ``kind`` for people; ``resize`` 0 keeps the size."""
 
     source: Path
     files: int
     resize: int
+    kind: str = "images"
     quality: int = 95
     pass_through: bool = False
+
+    @property
+    def what(self) -> str:
+        """How many of what."""
+        return f"{self.files:,} {self.kind}"
+
+    def read(self) -> None:
+        """Read every file, so that all contestants find all of them in memory; a machine may drop what rests."""
+        for path in self.source.glob("*/*"):
+            path.read_bytes()
 
 
 class Contestant(Protocol):

@@ -22,10 +22,19 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One run: seconds on the clock, and CPU seconds (user and system) of the process and all that it waited for."""
+    """One run: seconds on the clock, and CPU seconds (user and system) of the process and all that it waited for.
+
+    ``sync_seconds`` is what it took afterwards to bring its records to disk, which a contestant may have done itself.
+    """
 
     wall_seconds: float
     cpu_seconds: float
+    sync_seconds: float = 0.0
+
+    @property
+    def on_disk_seconds(self) -> float:
+        """Seconds on the clock until the records are on disk."""
+        return self.wall_seconds + self.sync_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +56,14 @@ def run(command: Command) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it again
     _check(command, process.returncode)
     return Cost(wall_seconds=wall, cpu_seconds=usage.ru_utime + usage.ru_stime)
+
+
+def sync(path: Path) -> float:
+    """Wait until a file is on disk, so that the next run finds the disk idle; returns the seconds it took."""
+    start = time.perf_counter()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return time.perf_counter() - start
 
 
 def peak_memory(command: Command) -> int:

@@ -19,7 +19,7 @@ from benchmarks.contestants import OURS, ROOT, Im2rec, Imgpipe, older_opencv
 from benchmarks.machine import machine, our_versions, peer_versions
 from benchmarks.measure import BenchmarkError
 from benchmarks.pictures import load_base
-from benchmarks.report import MEBIBYTE, Result, summary
+from benchmarks.report import MEBIBYTE, Result, markdown, summary
 
 HOME = ROOT / ".imgpipe" / "benchmarks"
 DEFAULT_ROUNDS = 5
@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else DEFAULT_ROUNDS)
     try:
-        _measure(options)
+        if options.table:
+            print(markdown(_read(options.json)))
+        else:
+            _measure(options)
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -94,6 +97,13 @@ def _heading(about: Mapping[str, Any]) -> str:
     )
 
 
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BenchmarkError(f"{path} does not exist: run the benchmark first")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
 def _write(path: Path, about: Mapping[str, Any], results: Sequence[Result]) -> None:
     content = {
         **about,
@@ -118,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--command", type=shlex.split, default=list(OURS), help="another imgpipe, to compare two states"
     )
+    parser.add_argument("--table", action="store_true", help="measure nothing; print the JSON's figures as Markdown")
     parser.add_argument("--json", type=Path, default=HOME / "pack.json", help="where the figures go")
     parser.add_argument("--scratch", type=Path, default=HOME, help="folder for the images and records of the run")
     return parser

@@ -28,7 +28,6 @@ TEST_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ORIGINALS = "pizza_512_originals"
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _CROPS_PER_SIDE = 4
-_NOISE = 4.0  # standard deviation of 8-bit samples, what a camera adds at a moderate ISO; upscaling has taken it away
 _COMMENT = b"\xff\xfe"  # JPEG's COM marker, ITU-T T.81, B.2.4.5
 
 
@@ -87,15 +86,15 @@ def small_files(base: Base) -> list[bytes]:
     return [_jpeg(_scaled(picture, SMALL, Image.Resampling.LANCZOS), PHOTO_QUALITY) for picture in base.pictures]
 
 
-def large_files(base: Base, count: int) -> list[bytes]:
-    """Return ``count`` JPEGs of 12 megapixels: enlarged photographs with a sensor's noise."""
-    noise = np.random.default_rng(0)
+def large_files(base: Base, count: int, *, noise: float) -> list[bytes]:
+    """Return ``count`` JPEGs of 12 megapixels: enlarged photographs; ``noise`` is its standard deviation."""
+    generator = np.random.default_rng(0)
     files = []
     for number in range(count):
         picture = _scaled(base.pictures[number % len(base.pictures)], LARGE, Image.Resampling.BICUBIC)
         pixels = np.asarray(picture, dtype=np.float32)
         # In brightness only, as cameras leave it: they smooth colour noise away.
-        pixels = pixels + noise.normal(scale=_NOISE, size=(*pixels.shape[:2], 1)).astype(np.float32)
+        pixels = pixels + generator.normal(scale=noise, size=(*pixels.shape[:2], 1)).astype(np.float32)
         files.append(_jpeg(Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)), LARGE_QUALITY))
     return files
 

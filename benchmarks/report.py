@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ class Result:
         """Return a table of the contestants and a line for each figure."""
         lines = [f"{self.workload}: {self.what}"]
         if self.entries:
-            lines.append(f"  {'':<46} {'images':>8} {'images/s':>9} {'CPU s':>8} {'peak MiB':>9}")
+            lines.append(f"  {'':<40} {'':<20} {'images/s':>9} {'CPU s':>8} {'peak MiB':>9}")
         lines += [_row(entry) for entry in self.entries]
         lines += [figure.line() for figure in self.figures]
         return "\n".join(lines)
@@ -70,7 +70,19 @@ class Result:
 
 def _row(entry: Entry) -> str:
     peak = f"{entry.peak_bytes / MEBIBYTE:>9.0f}" if entry.peak_bytes else f"{'':>9}"
-    return f"  {entry.contestant.name:<46} {entry.files:>8,} {entry.rate:>9.1f} {entry.cpu_seconds:>8.2f} {peak}"
+    return f"  {entry.contestant.name:<40} {entry.job.what:<20} {entry.rate:>9.1f} {entry.cpu_seconds:>8.2f} {peak}"
+
+
+def markdown(content: Mapping[str, Any]) -> str:
+    """Return the figures of a JSON file that have a target as the table of the documentation."""
+    lines = ["| Workload | Figure | Measured | Target | Met |", "|---|---|---|---|---|"]
+    for workload, result in content["workloads"].items():
+        for figure in result["figures"]:
+            if figure["target"] is not None:
+                bound = f"{'below' if figure['below'] else 'at least'} {figure['target']:g}"
+                met = "yes" if figure["met"] else "no"
+                lines.append(f"| `{workload}` | {figure['name']} | {figure['value']:.2f} | {bound} | {met} |")
+    return "\n".join(lines)
 
 
 def summary(results: Sequence[Result]) -> str:

@@ -8,6 +8,7 @@ Source: dmlc-core, include/dmlc/recordio.h and src/recordio.cc; for the image he
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ MAGIC_BYTES = struct.pack("<I", MAGIC)
 LENGTH_BITS = 29
 LENGTH_MASK = (1 << LENGTH_BITS) - 1
 WHOLE, FIRST, MIDDLE, LAST = 0, 1, 2, 3
+_MAGIC = re.compile(re.escape(MAGIC_BYTES))  # faster than bytes.find on image data
 PART_HEADER = struct.Struct("<II")
 IMAGE_HEADER = struct.Struct("<IfQQ")
 
@@ -95,12 +97,7 @@ def padding(payload_bytes: int) -> bytes:
 
 def holds_magic(payload: bytes) -> bool:
     """Tell whether a payload has the magic at a 4-byte-aligned place, so that its record is written in parts."""
-    position = payload.find(MAGIC_BYTES)
-    while position != -1:
-        if position % 4 == 0:
-            return True
-        position = payload.find(MAGIC_BYTES, position + 4)
-    return False
+    return any(match.start() % 4 == 0 for match in _MAGIC.finditer(payload))
 
 
 def _split(data: bytes) -> list[bytes]:

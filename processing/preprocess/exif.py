@@ -10,6 +10,7 @@ ORIENTATION = 0x0112
 # The tag's type is SHORT; some programs write it as BYTE or LONG. Type number to struct letter.
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I"}
 ENTRY_SIZE = 12
+SHORT = 3
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 
 
@@ -34,3 +35,24 @@ def orientation(block: bytes) -> int:
     except (struct.error, KeyError):
         return UPRIGHT
     return UPRIGHT
+
+
+def surely_upright(block: bytes) -> bool:
+    """Whether every reader takes an EXIF block for upright: it is whole and has no orientation, or one SHORT that
+    is no turn: 1, or the 0 that some cameras write.
+    """
+    tiff = block.removeprefix(PREFIX)
+    order = BYTE_ORDERS.get(tiff[:4])
+    if order is None:
+        return False
+    try:
+        (start,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, start)
+        for entry in range(start + 2, start + 2 + ENTRY_SIZE * count, ENTRY_SIZE):
+            tag, kind, values = struct.unpack_from(order + "HHI", tiff, entry)
+            if tag == ORIENTATION:
+                (value,) = struct.unpack_from(order + "H", tiff, entry + 8)
+                return (kind, values) == (SHORT, 1) and value not in range(2, 9)
+    except struct.error:
+        return False
+    return True

@@ -7,13 +7,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from preprocess import exif, jpeg_header
+from preprocess import exif, jpeg_header, jpeg_tables
 from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader
 
 KEY_BYTES = 16
 TAIL_BYTES = 4096
 BITS = 8
-MAX_SIDE = 65_500
+MAX_SIDE, MAX_PIXELS = 65_500, 89_478_485  # as preprocess.scaling has them, which imports image libraries
 # Baseline, extended sequential and progressive with Huffman coding: what every decoder reads.
 PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 # Horizontal and vertical sampling factors are 1 to 4 (ITU T.81, B.2.2).
@@ -27,8 +27,26 @@ PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 PNG_HEADER = struct.Struct(">IIBBBBB")
 GRAY, RGB, PALETTE = 0, 2, 3
 PNG_DEPTHS = {GRAY: (1, 2, 4, 8), RGB: (8,), PALETTE: (1, 2, 4, 8)}
-# Chunks with which the pixels are not what IDAT says, or of which there is more than one image.
-REFUSED_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+# Chunks that change no pixel. Others make a picture transparent or animated, are unknown, or are compressed, so that
+# readers differ in what they take.
+FITTING_CHUNKS = frozenset(
+    {
+        b"IHDR",
+        b"PLTE",
+        b"IDAT",
+        b"IEND",
+        b"gAMA",
+        b"cHRM",
+        b"sRGB",
+        b"sBIT",
+        b"pHYs",
+        b"tIME",
+        b"tEXt",
+        b"bKGD",
+        b"eXIf",
+    }
+)
+SINGLE_CHUNKS = (b"IHDR", b"PLTE", b"IEND", b"eXIf")
 PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT"})
 
 
@@ -37,10 +55,10 @@ def fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool 
 
     That is a JPEG or PNG, whole as far as header, segments and end can tell, upright, 8-bit grey or RGB without
     transparency, with a short side of ``short_side`` pixels (0: any) and square for ``crop="square"``; with
-    ``convert_icc`` also one without a colour profile. The image data of a JPEG is not looked at; a PNG's checksums are.
+    ``convert_icc`` also one without a colour profile. The image data of a JPEG is not decoded, a PNG's is.
     """
     size = _fitting_jpeg(data, convert_icc) if data.startswith(jpeg_header.START) else _fitting_png(data, convert_icc)
-    if size is None or not 0 < min(size) <= max(size) <= MAX_SIDE:
+    if size is None or not 0 < min(size) <= max(size) <= MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
         return False
     return short_side in {0, min(size)} and (crop != "square" or size[0] == size[1])
 
@@ -83,7 +101,7 @@ def _fitting_jpeg(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
         return None
     if not SAMPLING.issuperset(header.sampling) or not header.scan_ids or header.scan_ids.strip(header.component_ids):
         return None
-    if header.orientation != exif.UPRIGHT or header.exif_blocks > 1 or (convert_icc and header.icc):
+    if header.exif_blocks > 1 or (convert_icc and header.icc) or not jpeg_tables.in_order(data, scan=header.data):
         return None
     return header.height, header.width
 
@@ -103,16 +121,27 @@ def _fitting_png(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
     chunks = list(_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", len(data) - 4, len(data) - 4):
         return None
-    kinds = {kind for kind, _, _ in chunks}
-    if kinds & REFUSED_CHUNKS or b"IDAT" not in kinds or (convert_icc and b"iCCP" in kinds):
+    kinds = [kind for kind, _, _ in chunks]
+    if not FITTING_CHUNKS.issuperset(kinds) or any(kinds.count(kind) > 1 for kind in SINGLE_CHUNKS):
         return None
     view = memoryview(data)
     for kind, start, end in chunks:
         if zlib.crc32(view[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
-        if kind == b"eXIf" and exif.orientation(data[start:end]) != exif.UPRIGHT:
+        if kind == b"eXIf" and not exif.surely_upright(data[start:end]):
             return None
-    return _png_size(data[chunks[0][1] : chunks[0][2]], has_palette=b"PLTE" in kinds)
+    size = _png_size(data[chunks[0][1] : chunks[0][2]], has_palette=b"PLTE" in kinds)
+    return size if size and size[0] * size[1] <= MAX_PIXELS and _decodes(data, size) else None
+
+
+def _decodes(data: bytes, size: tuple[int, int]) -> bool:
+    """Whether readers take all of a PNG's image data; unlike a JPEG's, damaged data is no picture to them."""
+    # Late, and only for PNG: JPEG files are kept as they are without any image library.
+    import cv2
+    import numpy as np
+
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    return pixels is not None and pixels.shape[:2] == size
 
 
 def _png_size(header: bytes, *, has_palette: bool) -> tuple[int, int] | None:

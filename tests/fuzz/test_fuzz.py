@@ -54,7 +54,7 @@ def test_crashes_hangs_and_errors_are_seen_and_do_not_end_the_run(
     assert [Path(finding["file"]).read_bytes() for finding in found] == [b"3", b"5", b"7", b"9"]
     assert [finding["cause"].split()[0] for finding in found] == ["SIGSEGV", "hang", "Wrong", "MemoryError"]
     assert f'make fuzz REPLAY="{found[2]["file"]}"' in err
-    assert "time.sleep(3600)" in found[1]["trace"] or "in check" in found[1]["trace"]
+    assert "in check" in found[1]["trace"]
 
 
 def test_inputs_are_the_same_in_every_run_and_differ_from_the_seeds() -> None:

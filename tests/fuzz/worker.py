@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import json
+import math
 import mmap
 import os
 import resource
@@ -24,7 +25,7 @@ from fuzz.properties import Properties
 from fuzz.targets import Bombs, Decoder, Failing, Records, Target
 
 MEMORY_BYTES = 3 << 30
-STATUS = struct.Struct("<QdQQQQQdQ")
+STATUS = struct.Struct("<QddQQQQQdQ")
 SAVED_PER_CAUSE = 3
 LOG_BYTES = 1 << 20
 CLEAN_LOG_EVERY = 500
@@ -32,10 +33,11 @@ CLEAN_LOG_EVERY = 500
 
 @dataclass
 class Status:
-    """What a worker says in shared memory: the input it is at, when it began (monotonic seconds), and its counts."""
+    """What a worker says in shared memory: the input it is at, when it began (clock and own CPU time), its counts."""
 
     number: int = 0
-    began: float = 0.0
+    began: float = math.inf
+    began_cpu: float = math.inf
     tried: int = 0
     accepted: int = 0
     refused: int = 0
@@ -119,7 +121,7 @@ def main() -> None:
     status = Status(number=int(first))
     with Path(status_path).open("r+b") as file, mmap.mmap(file.fileno(), STATUS.size) as shared:
         while True:
-            status.began = time.monotonic()
+            status.began, status.began_cpu = time.monotonic(), time.process_time()
             shared[:] = STATUS.pack(*astuple(status))
             try_one(target, status, findings, int(seed))
             if status.tried % CLEAN_LOG_EVERY == 0 and os.fstat(2).st_size > LOG_BYTES:

@@ -125,9 +125,7 @@ def pack_scaled_out(source: Path, root: Path, *arguments: str, instances: int = 
         done = pack_container(share, root / host, *arguments, program="preprocess.shard")
         assert done.code == 0, done.err
         (pool / host).symlink_to(root / host / "processing" / "output" / "pool" / host)
-    merged = start(
-        ["-m", "preprocess.merge", *CONTAINER, *arguments], environment={"ML_ROOT": str(root / "merge")}
-    )
+    merged = start(["-m", "preprocess.merge", *CONTAINER, *arguments], environment={"ML_ROOT": str(root / "merge")})
     return finish(merged, root / "merge" / "processing" / "output")
 
 

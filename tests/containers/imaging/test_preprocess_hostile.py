@@ -214,7 +214,13 @@ def test_decompression_bombs_take_no_memory(source: Path, tmp_path: Path, argume
 
 def test_bombs_beyond_any_header(source: Path, tmp_path: Path) -> None:
     rejected = {}
-    for suffix, side in (("png", 2**31 - 1), ("png", 2**32 - 1), ("bmp", 2**31 - 1), ("bmp", -(2**31)), ("tif", 2**32 - 1)):
+    for suffix, side in (
+        ("png", 2**31 - 1),
+        ("png", 2**32 - 1),
+        ("bmp", 2**31 - 1),
+        ("bmp", -(2**31)),
+        ("tif", 2**32 - 1),
+    ):
         name = f"cat/bomb{side}.{suffix}"
         (source / name).write_bytes(MAKERS[suffix](side, side))
         rejected[name] = ""
@@ -225,13 +231,17 @@ def test_an_animated_gif_is_its_first_frame(source: Path, tmp_path: Path) -> Non
     frames = [Image.new("RGB", (24, 24), color) for color in ("red", "green", "blue")]
     (source / "cat/moving.gif").write_bytes(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     (source / "cat/moving.webp").write_bytes(encoded(frames[1], "WEBP", save_all=True, append_images=frames[:1]))
-    done = check(
-        source,
-        tmp_path,
-        rejected={},
-        packed=["cat/moving.gif", "cat/moving.webp"],
-        options=("--validation-fraction", "0", "--test-fraction", "0"),
-    ) if False else pack_folder(source, tmp_path / "out", "--train", "1", "--format", "png")
+    done = (
+        check(
+            source,
+            tmp_path,
+            rejected={},
+            packed=["cat/moving.gif", "cat/moving.webp"],
+            options=("--validation-fraction", "0", "--test-fraction", "0"),
+        )
+        if False
+        else pack_folder(source, tmp_path / "out", "--train", "1", "--format", "png")
+    )
     assert done.code == 0, done.err
     check_nothing_is_lost(done, source)
     listed = {path: id_ for id_, path in read_list(done.outputs / "train.lst").items()}
@@ -420,11 +430,31 @@ def test_odd_names_of_files(source: Path, tmp_path: Path, bad: bool) -> None:
 
 @pytest.mark.parametrize("output", ["image", "recordio"])
 def test_odd_names_of_folders(make_folder: MakeFolder, tmp_path: Path, output: str) -> None:
-    classes = ["a b", "tab\there", "line\nbreak", "return\r", "smile \U0001f600", "bad \udcff", "x.jpg", "%0A", "n" * 255]
+    classes = [
+        "a b",
+        "tab\there",
+        "line\nbreak",
+        "return\r",
+        "smile \U0001f600",
+        "bad \udcff",
+        "x.jpg",
+        "%0A",
+        "n" * 255,
+    ]
     source = make_folder(**dict.fromkeys(classes, 4))
     done = pack_folder(source, tmp_path / "out", "--output", output)
     assert done.code == 0, done.err
-    expected = ["a b", "tab\\there", "line\\nbreak", "return\\r", "smile \U0001f600", "bad \\udcff", "x.jpg", "%0A", "n" * 255]
+    expected = [
+        "a b",
+        "tab\\there",
+        "line\\nbreak",
+        "return\\r",
+        "smile \U0001f600",
+        "bad \\udcff",
+        "x.jpg",
+        "%0A",
+        "n" * 255,
+    ]
     assert done.dataset["classes"] == [name for _, name in sorted(zip(classes, expected, strict=True))]
     assert sum(done.dataset["counts"].values()) == 4 * len(classes)
     if output == "recordio":
@@ -829,7 +859,9 @@ def test_three_instances_pass_files_through_as_one_does(source: Path, tmp_path: 
 def test_records_of_a_hostile_folder_are_read_back(source: Path, tmp_path: Path) -> None:
     fill_with_bad_files(source)
     fill_with_odd_names(source)
-    done = pack_folder(source, tmp_path / "out", "--max-rejected", "1", "--format", "png", "--resize", "0", "--train", "1")
+    done = pack_folder(
+        source, tmp_path / "out", "--max-rejected", "1", "--format", "png", "--resize", "0", "--train", "1"
+    )
     assert done.code == 0, done.err
     listed = read_list(done.outputs / "train.lst")
     for record in read_records(done.outputs / "train.rec"):

@@ -174,7 +174,8 @@ def test_size_and_crop(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_profile_that_is_to_be_converted_is_no_fit(kind: str) -> None:
     data = encoded(PICTURE, kind, icc_profile=bytes(500))
-    assert fits(data, short_side=0)
+    # A PNG's profile is compressed, and decoders differ in what they make of a bad one.
+    assert fits(data, short_side=0) == (kind == "JPEG")
     assert not fits(data, short_side=0, convert_icc=True)
 
 
