@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from common.recordio import LENGTH_MASK
 from preprocess.errors import UnreadableImage
-from preprocess.pass_through import fits, pixel_key
+from preprocess.pass_through import key_if_fits
 from preprocess.settings import Settings
 
 # Above any photograph; a record of one part has to stay below 512 MiB.
@@ -41,10 +41,10 @@ def convert(path: str, settings: Settings) -> Converted:
     if len(data) > MAX_FILE_BYTES:
         return Converted(size=len(data), reason=f"larger than the limit of {MAX_FILE_BYTES} bytes")
     digest = hashlib.sha256(data).digest()
-    if settings.pass_through and fits(
-        data, short_side=settings.resize, crop=settings.crop, convert_icc=settings.convert_icc
-    ):
-        return Converted(size=len(data), payload=data, digest=digest, key=pixel_key(data))
+    if settings.pass_through:
+        key = key_if_fits(data, short_side=settings.resize, crop=settings.crop, convert_icc=settings.convert_icc)
+        if key is not None:
+            return Converted(size=len(data), payload=data, digest=digest, key=key)
     try:
         payload, look = _encode_anew(data, settings)
     except UnreadableImage as error:
@@ -55,8 +55,8 @@ def convert(path: str, settings: Settings) -> Converted:
 
 
 def _read(path: str) -> bytes:
-    # pathlib and buffered files cost more than reading does.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # pathlib and buffered files cost more than reading does. Without waiting: a pipe may have taken the file's place.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(descriptor).st_size
         data = os.read(descriptor, min(size, MAX_FILE_BYTES) + 1)

@@ -38,8 +38,9 @@ def orientation(block: bytes) -> int:
 
 
 def surely_upright(block: bytes) -> bool:
-    """Whether every reader takes an EXIF block for upright: it is whole and has no orientation, or one SHORT that
-    is no turn: 1, or the 0 that some cameras write.
+    """Whether every reader takes an EXIF block for upright.
+
+    It is whole and has no orientation, or as one SHORT a value that turns nothing: 1, or the 0 that some cameras write.
     """
     tiff = block.removeprefix(PREFIX)
     order = BYTE_ORDERS.get(tiff[:4])

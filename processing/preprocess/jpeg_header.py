@@ -7,8 +7,8 @@ Source: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B; Adobe's segment: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
 
 from preprocess import exif
 
@@ -33,6 +33,10 @@ PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 PLAIN_ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
 # A sequential scan's parameters: coefficients 0 to 63, no successive approximation (ITU T.81, B.2.3).
 WHOLE_SPECTRUM = b"\0\x3f\0"
+
+
+# (code, where the marker starts, where the content starts, where it ends): plain, since this runs for every file.
+Segment: TypeAlias = tuple[int, int, int, int]
 
 
 class JpegHeader(NamedTuple):
@@ -60,11 +64,10 @@ class JpegHeader(NamedTuple):
     data: int
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+def segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments up to and with the first scan header; stops early where the file is damaged.
 
-    Each is (code, where its marker starts, where its content starts, where it ends); plain tuples, since this runs for
-    every file. Bytes between segments are skipped, as decoders do.
+    Bytes between segments are skipped, as decoders do.
     """
     position = len(START)
     while (marker := data.find(b"\xff", position)) >= 0 and marker + 4 <= len(data):
@@ -82,14 +85,17 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
                 return
 
 
-def read_header(data: bytes) -> JpegHeader | None:
-    """Return what a JPEG says about itself; None where it has no whole frame and scan header."""
+def read_header(data: bytes, found: Iterable[Segment] | None = None) -> JpegHeader | None:
+    """Return what a JPEG says about itself; None where it has no whole frame and scan header.
+
+    ``found`` are its segments, where they are known already.
+    """
     if not data.startswith(START):
         return None
     frame = bits = height = width = exif_blocks = 0
     ids, sampling, icc = b"", b"", []
     adobe, jfif, orientation, clean, expected = None, False, exif.UPRIGHT, True, len(START)
-    for code, marker, start, end in segments(data):
+    for code, marker, start, end in segments(data) if found is None else found:
         clean = clean and marker == expected
         expected = end
         if code in FRAMES:

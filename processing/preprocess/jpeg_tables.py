@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 
 from preprocess import exif
-from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, EXIF_SEGMENT, FRAMES, PROGRESSIVE, SCAN, segments
+from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, EXIF_SEGMENT, FRAMES, PROGRESSIVE, SCAN, Segment
 
 HUFFMAN, QUANTIZATION, RESTART_INTERVAL = 0xC4, 0xDB, 0xDD
 END_CODE = 0xD9
@@ -27,20 +28,22 @@ WHOLE_SPECTRUM = b"\0\x3f\0"
 FRAME_SIZE, COMPONENT_SIZE, RESTART_SIZE = 6, 3, 2
 
 
-def in_order(data: bytes, *, scan: int) -> bool:
-    """Whether a JPEG, whose first scan header starts at ``scan``, is in order from its start to its end marker.
+def in_order(data: bytes, found: Iterable[Segment], *, scan: int) -> bool:
+    """Whether a JPEG is in order from its start to its end marker.
+
+    ``found`` are its segments, and ``scan`` is where the first scan header starts.
 
     Tables have sane contents, the scan refers to what is there, EXIF says clearly that the image is upright, and the
     first marker that cannot stand in image data or between scans is the end, with nothing behind it.
     """
-    return _segments_in_order(data) and _ends(data, scan)
+    return _segments_in_order(data, found) and _ends(data, scan)
 
 
-def _segments_in_order(data: bytes) -> bool:
+def _segments_in_order(data: bytes, found: Iterable[Segment]) -> bool:
     huffman: set[int] = set()
     quantization: set[int] = set()
     frames: list[tuple[int, bytes]] = []
-    for code, _, start, end in segments(data):
+    for code, _, start, end in found:
         content = data[start:end]
         if code == SCAN:
             return len(frames) == 1 and _scan_fits(content, *frames[0], huffman, quantization)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from preprocess import exif, jpeg_header, jpeg_tables
-from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader
+from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader, Segment
 
 KEY_BYTES = 16
 TAIL_BYTES = 4096
@@ -53,14 +53,22 @@ PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT"})
 def fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool = False) -> bool:
     """Whether ``data`` can be a record unchanged: a reader would get the pixels that read_image gives.
 
-    That is a JPEG or PNG, whole as far as header, segments and end can tell, upright, 8-bit grey or RGB without
-    transparency, with a short side of ``short_side`` pixels (0: any) and square for ``crop="square"``; with
+    That is a JPEG or PNG, whole as far as header, segments, markers and end can tell, upright, 8-bit grey or RGB
+    without transparency, with a short side of ``short_side`` pixels (0: any) and square for ``crop="square"``; with
     ``convert_icc`` also one without a colour profile. The image data of a JPEG is not decoded, a PNG's is.
     """
-    size = _fitting_jpeg(data, convert_icc) if data.startswith(jpeg_header.START) else _fitting_png(data, convert_icc)
+    return key_if_fits(data, short_side=short_side, crop=crop, convert_icc=convert_icc) is not None
+
+
+def key_if_fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool = False) -> bytes | None:
+    """Return the `pixel_key` of ``data`` if it `fits`, else None; the segments are looked for once only."""
+    found = list(jpeg_header.segments(data)) if data.startswith(jpeg_header.START) else None
+    size = _fitting_png(data) if found is None else _fitting_jpeg(data, found, convert_icc)
     if size is None or not 0 < min(size) <= max(size) <= MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
-        return False
-    return short_side in {0, min(size)} and (crop != "square" or size[0] == size[1])
+        return None
+    if short_side not in {0, min(size)} or (crop == "square" and size[0] != size[1]):
+        return None
+    return _png_key(data) if found is None else _jpeg_key(data, found)
 
 
 def pixel_key(data: bytes) -> bytes:
@@ -69,41 +77,39 @@ def pixel_key(data: bytes) -> bytes:
     JPEG: frame, tables, the scan's length and its last 4 KiB; PNG: header, palette and image data; else all bytes.
     Equal keys of different pixels are possible, and mean only that two images stay in one split.
     """
-    digest = hashlib.blake2b(digest_size=KEY_BYTES)
     if data.startswith(jpeg_header.START):
-        _add_jpeg(digest, data)
-    elif data.startswith(PNG_MAGIC):
-        view = memoryview(data)
-        for kind, start, end in _chunks(data):
-            if kind in PIXEL_CHUNKS:
-                digest.update(kind)
-                digest.update(view[start:end])
-    else:
-        digest.update(data)
-    return digest.digest()
+        return _jpeg_key(data, jpeg_header.segments(data))
+    return _png_key(data) if data.startswith(PNG_MAGIC) else _hash([data])
 
 
-def _add_jpeg(digest: hashlib.blake2b, data: bytes) -> None:
-    end = len(jpeg_header.START)
-    for code, marker, _, end in jpeg_header.segments(data):
+def _jpeg_key(data: bytes, found: Iterable[Segment]) -> bytes:
+    pieces, end = [], len(jpeg_header.START)
+    for code, marker, _, end in found:
         if code not in APPLICATION_SEGMENTS and code != COMMENT:
-            digest.update(data[marker:end])
-    digest.update((len(data) - end).to_bytes(8, "big"))
-    digest.update(data[max(end, len(data) - TAIL_BYTES) :])
+            pieces.append(data[marker:end])
+    return _hash([*pieces, (len(data) - end).to_bytes(8, "big"), data[max(end, len(data) - TAIL_BYTES) :]])
 
 
-def _fitting_jpeg(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
+def _png_key(data: bytes) -> bytes:
+    return _hash([kind + data[start:end] for kind, start, end in _chunks(data) if kind in PIXEL_CHUNKS])
+
+
+def _hash(pieces: Sequence[bytes]) -> bytes:
+    return hashlib.blake2b(b"".join(pieces), digest_size=KEY_BYTES).digest()
+
+
+def _fitting_jpeg(data: bytes, found: list[Segment], convert_icc: bool) -> tuple[int, int] | None:
     """Return (height, width) of a JPEG that any decoder reads as it is, else None."""
-    header = jpeg_header.read_header(data)
+    header = jpeg_header.read_header(data, found)
     if header is None or not header.clean or not data.endswith(jpeg_header.END):
         return None
     if header.frame not in PLAIN_FRAMES or header.bits != BITS or not _plain_colors(header):
         return None
     if not SAMPLING.issuperset(header.sampling) or not header.scan_ids or header.scan_ids.strip(header.component_ids):
         return None
-    if header.exif_blocks > 1 or (convert_icc and header.icc) or not jpeg_tables.in_order(data, scan=header.data):
+    if header.exif_blocks > 1 or (convert_icc and header.icc):
         return None
-    return header.height, header.width
+    return (header.height, header.width) if jpeg_tables.in_order(data, found, scan=header.data) else None
 
 
 def _plain_colors(header: JpegHeader) -> bool:
@@ -114,7 +120,7 @@ def _plain_colors(header: JpegHeader) -> bool:
     return header.adobe == YCBCR or (header.adobe is None and (header.jfif or header.component_ids in YCBCR_IDS))
 
 
-def _fitting_png(data: bytes, convert_icc: bool) -> tuple[int, int] | None:
+def _fitting_png(data: bytes) -> tuple[int, int] | None:
     """Return (height, width) of a whole PNG of at most 8 bits without transparency, else None."""
     if not data.startswith(PNG_MAGIC) or not data.endswith(PNG_END):
         return None
