@@ -20,6 +20,7 @@ PHOTOMETRIC = 262
 # Pillow unpacks these two compressions of BMP in Python, so that a few bytes may cost it minutes.
 RUN_LENGTHS = (1, 2)
 MAX_RUN_LENGTH_PIXELS = 1 << 24
+MAX_WEBP_SIDE = 16_383
 HALF_TRANSPARENT_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
@@ -36,6 +37,8 @@ def read_with_pillow(data: bytes, kind: str, *, short_side: int, square: bool, c
     if kind == "WEBP":
         # Pillow's decoder takes the memory for its frames before it tells their size.
         width, height = _webp_size(data)
+        if max(width, height) > MAX_WEBP_SIDE:
+            raise UnreadableImage(f"{width}x{height} pixels, although a WebP has at most {MAX_WEBP_SIDE} a side")
         check_size(height, width, short_side=short_side, square=square)
     try:
         image = Image.open(io.BytesIO(data), formats=[kind])
