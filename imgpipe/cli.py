@@ -104,9 +104,7 @@ def run(
         raise CommandError(message) from result.error
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def pack(context: typer.Context) -> None:
     """Pack a folder of labelled images as RecordIO: see `imgpipe pack --help`."""
     from imgpipe.packer import become_packer

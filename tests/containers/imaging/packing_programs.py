@@ -142,9 +142,9 @@ def files_below(folder: Path) -> tuple[set[str], int]:
         hidden += sum(name.startswith(".") for name in (*folders, *files))
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in (*folders, *files):
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and not stat.S_ISDIR(os.lstat(path).st_mode):
-                names.add(os.path.relpath(path, folder))
+            path = Path(parent, name)
+            if not name.startswith(".") and not stat.S_ISDIR(path.lstat().st_mode):
+                names.add(str(path.relative_to(folder)))
     return names, hidden
 
 
@@ -168,4 +168,4 @@ def check_leaves_nothing(done: Done, reason: str, *, code: int = 1) -> None:
     assert reason in done.err
     assert done.err.count("\n") == 1, done.err
     assert done.files == {}
-    assert [path for path in done.outputs.rglob(".*")] == []
+    assert list(done.outputs.rglob(".*")) == []

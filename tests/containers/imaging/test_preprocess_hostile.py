@@ -27,8 +27,8 @@ from packing_programs import (
     shown,
     start,
 )
-from PIL import Image
 from pictures import encoded, gradient
+from PIL import Image
 
 from common.contract import ContainerError
 from common.lists import read_list
@@ -50,7 +50,12 @@ def source(make_folder: MakeFolder) -> Path:
 
 
 def check(
-    source: Path, tmp_path: Path, *, rejected: dict[str, str], packed: list[str] = [], options: tuple[str, ...] = ()
+    source: Path,
+    tmp_path: Path,
+    *,
+    rejected: dict[str, str],
+    packed: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
 ) -> Done:
     """Pack with the container; ``rejected`` has a part of the reason by path, ``packed`` what is packed beside 12 good.
 
@@ -236,7 +241,7 @@ def test_an_animated_gif_is_its_first_frame(source: Path, tmp_path: Path) -> Non
             source,
             tmp_path,
             rejected={},
-            packed=["cat/moving.gif", "cat/moving.webp"],
+            packed=("cat/moving.gif", "cat/moving.webp"),
             options=("--validation-fraction", "0", "--test-fraction", "0"),
         )
         if False
@@ -301,7 +306,7 @@ def test_links(source: Path, tmp_path: Path) -> None:
         "cat/null.jpg": "out of the data folder",
         "cat/zero.jpg": "out of the data folder",
     }
-    done = check(source, tmp_path, rejected=rejected, packed=["dog/inside.png", "dog/hard.png"])
+    done = check(source, tmp_path, rejected=rejected, packed=("dog/inside.png", "dog/hard.png"))
     assert done.dataset["duplicates"]["exact_sets"] == 2
     assert done.dataset["duplicates"]["exact_sets_across_splits"] == 0
 
@@ -340,7 +345,7 @@ def test_a_folder_named_like_an_image(source: Path, tmp_path: Path) -> None:
     (source / "cat/folder.jpg").mkdir()
     (source / "cat/folder.jpg/inner.png").write_bytes(PICTURE)
     (source / "cat/empty.png").mkdir()
-    check(source, tmp_path, rejected={}, packed=["cat/folder.jpg/inner.png"])
+    check(source, tmp_path, rejected={}, packed=("cat/folder.jpg/inner.png",))
 
 
 def without_override() -> None:
@@ -496,7 +501,7 @@ def test_deeper_folders_hidden_files_and_strays(source: Path, tmp_path: Path) ->
     (source / "cat/photo.heic").write_bytes(b"heic!")
     (source / "empty class").mkdir()
     rejected = {"stray.png": "outside the class folders", "cat/photo.heic": ".heic is not supported"}
-    done = check(source, tmp_path, rejected=rejected, packed=["cat/deeper/and/deeper/x.png"])
+    done = check(source, tmp_path, rejected=rejected, packed=("cat/deeper/and/deeper/x.png",))
     assert done.dataset["ignored"] == 4
     assert done.dataset["classes"] == ["cat", "dog"]
 
@@ -521,7 +526,7 @@ def test_a_very_deep_folder(source: Path, tmp_path: Path) -> None:
     os.close(here)
     name = "cat/" + "/".join(["d" * 250] * 15) + "/x.png"
     (source / name).write_bytes(PICTURE)
-    check(source, tmp_path, rejected={}, packed=[name])
+    check(source, tmp_path, rejected={}, packed=(name,))
 
 
 @pytest.mark.parametrize("depth", [16, 17, 40])
@@ -533,8 +538,9 @@ def test_a_path_longer_than_the_system_takes(source: Path, tmp_path: Path, depth
         os.close(here)
         here = inner
     for name in ("x.png", "y" * 200 + ".png"):
-        with open(os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=here), "wb") as file:
-            file.write(PICTURE)
+        picture = os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=here)
+        os.write(picture, PICTURE)
+        os.close(picture)
     os.close(here)
     done = pack_folder(source, tmp_path / "out", "--max-rejected", "1")
     # Either each file is accounted for, or the folder that cannot be read is an error, as any such folder.
