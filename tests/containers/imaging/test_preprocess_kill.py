@@ -591,6 +591,7 @@ def test_two_containers_with_one_output(waiting: Waiting, source: Path, tmp_path
 
 def test_workers_do_not_outlive_their_parent(waiting: Waiting, source: Path, tmp_path: Path) -> None:
     waiting.process.kill()
+    waiting.release()  # a worker hears of it when it has done the image that it is at
     waiting.end()
     assert waiting.liveness.all_gone()
     assert [path for path in (tmp_path / "out").rglob("*.rec") if path.name[0] != "."] == []
