@@ -7,15 +7,18 @@ literal occurrence of such a code with its per cent sign as %25; every other pat
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.contract import ContainerError
 
 MIN_FIELDS = 3
+MAX_LINE_BYTES = 1024**2
+# Records hold labels as 32-bit floats.
+LARGEST_LABEL = struct.unpack(">f", b"\x7f\x7f\xff\xff")[0]
 _UNSAFE = re.compile(r"[\t\n\r]|%(?=25|09|0A|0D)")
 _CODE = re.compile(r"%(25|09|0A|0D)")
 
@@ -41,10 +44,7 @@ def read_rows(path: Path) -> list[ListRow]:
     ContainerError with the line where it is malformed or where two lines have different label widths.
     """
     rows: list[ListRow] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        text = line.removesuffix(b"\r").decode(errors="surrogateescape")
-        if not text.strip():
-            continue
+    for number, text in _lines(path):
         row = _row(text)
         if row is None:
             raise ContainerError(f"{path}: line {number} is not 'id<tab>label<tab>path'")
@@ -72,6 +72,18 @@ def unescape_path(text: str) -> str:
     return _CODE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Return the numbered lines of a file that are not blank."""
+    with path.open("rb") as file:
+        # Of a limited length: what only bears the name of a list may be one line of gigabytes.
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), start=1):
+            if len(line) == MAX_LINE_BYTES:
+                raise ContainerError(f"{path}: line {number} has more than {MAX_LINE_BYTES} bytes: this is no list")
+            text = line.rstrip(b"\r\n").decode(errors="surrogateescape")
+            if text.strip():
+                yield number, text
+
+
 def _row(text: str) -> ListRow | None:
     fields = text.split("\t")
     if len(fields) < MIN_FIELDS or not fields[-1]:
@@ -80,4 +92,4 @@ def _row(text: str) -> ListRow | None:
         row = ListRow(int(fields[0]), tuple(map(float, fields[1:-1])), fields[-1])
     except (ValueError, OverflowError):
         return None
-    return row if row.id >= 0 and all(map(math.isfinite, row.labels)) else None
+    return row if row.id >= 0 and all(abs(label) <= LARGEST_LABEL for label in row.labels) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -147,25 +147,43 @@ def _choose(cluster: _Cluster, room: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _fill_empty(placed: dict[str, list[_Cluster]], wanted: Sequence[str]) -> None:
-    """Give each stratum an image in every wanted split, moving its smallest clusters; those of several strata stay."""
-    where: dict[str, dict[str, list[_Cluster]]] = defaultdict(lambda: defaultdict(list))
-    for split, clusters in placed.items():
-        for cluster in clusters:
-            for stratum in cluster.strata:
-                where[stratum][split].append(cluster)
-    for stratum in sorted(where):
+    """Give each stratum an image in every wanted split, as far as that empties no other split of any stratum.
+
+    What moves is the cluster of the fewest strata and images. A split without any image at all gets one even so.
+    """
+    count: Counter[tuple[str, str]] = Counter(
+        (split, stratum) for split, clusters in placed.items() for cluster in clusters for stratum in cluster.strata
+    )
+    for stratum in sorted({stratum for _, stratum in count}):
         for split in wanted:
-            if where[stratum][split]:
-                continue
-            donor = max(SPLITS, key=lambda other: len(where[stratum][other]))
-            movable = [cluster for cluster in where[stratum][donor] if len(cluster.strata) == 1]
-            if len(where[stratum][donor]) < 2 or not movable:  # noqa: PLR2004
-                continue  # `check_sizes` has refused this where it matters
-            cluster = min(movable, key=lambda candidate: (len(candidate.members), candidate.key))
-            placed[donor].remove(cluster)
-            placed[split].append(cluster)
-            where[stratum][donor].remove(cluster)
-            where[stratum][split].append(cluster)
+            if count[split, stratum] == 0:
+                spare = [
+                    (donor, cluster)
+                    for donor in wanted
+                    for cluster in placed[donor]
+                    if stratum in cluster.strata and all(count[donor, other] > 1 for other in cluster.strata)
+                ]
+                _move_smallest(spare, split, placed, count)
+    for split in wanted:
+        if not placed[split]:
+            donor = max(wanted, key=lambda other: len(placed[other]))
+            spare = [(donor, cluster) for cluster in placed[donor]] if len(placed[donor]) > 1 else []
+            _move_smallest(spare, split, placed, count)
+
+
+def _move_smallest(
+    spare: Sequence[tuple[str, _Cluster]],
+    split: str,
+    placed: dict[str, list[_Cluster]],
+    count: Counter[tuple[str, str]],
+) -> None:
+    if not spare:
+        return  # `check_sizes` has refused this where it matters
+    donor, cluster = min(spare, key=lambda pair: (len(pair[1].strata), len(pair[1].members), pair[1].key))
+    placed[donor].remove(cluster)
+    placed[split].append(cluster)
+    count.subtract((donor, stratum) for stratum in cluster.strata)
+    count.update((split, stratum) for stratum in cluster.strata)
 
 
 def check_sizes(

@@ -37,9 +37,9 @@ def convert(path: str, settings: Settings) -> Converted:
     try:
         data = _read(path)
     except OSError as error:
-        return Converted(size=0, reason=f"cannot be read: {error.strerror or error}")
+        return Converted(size=size_of(path), reason=f"cannot be read: {error.strerror or error}")
     if len(data) > MAX_FILE_BYTES:
-        return Converted(size=len(data), reason=f"larger than the limit of {MAX_FILE_BYTES} bytes")
+        return Converted(size=size_of(path), reason=f"larger than the limit of {MAX_FILE_BYTES} bytes")
     digest = hashlib.sha256(data).digest()
     if settings.pass_through:
         key = key_if_fits(data, short_side=settings.resize, crop=settings.crop, convert_icc=settings.convert_icc)
@@ -52,6 +52,14 @@ def convert(path: str, settings: Settings) -> Converted:
     # Equal pixels are encoded to equal bytes, so the payload's hash stands for them.
     key = hashlib.sha256(payload).digest()[:KEY_BYTES]
     return Converted(size=len(data), payload=payload, digest=digest, key=key, look=look)
+
+
+def size_of(path: str) -> int:
+    """Return the size of a file in bytes, 0 where it has gone."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  # several times as fast, and there may be very many
+    except OSError:
+        return 0
 
 
 def _read(path: str) -> bytes:

@@ -55,6 +55,7 @@ def dataset(division: Division, labelled: Labelled, settings: Settings, *, ignor
         "duplicates": _duplicate_counts(division),
         "content_hash": content_hash(division.entries),
         "image_shape": [3, size, size] if size else None,
+        "output": settings.output,
         "resize": settings.resize,
         "crop": settings.crop,
         "record_format": settings.record_format,
@@ -130,7 +131,10 @@ def rejected_csv(rejections: Sequence[Rejection]) -> bytes:
 def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    # Python quotes a carriage return only from 3.13 on, but ends a row at it in all versions.
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(head)
-    writer.writerows(rows)
+    for row in rows:
+        (quoting if any("\r" in str(cell) for cell in row) else writer).writerow(row)
     # Names that are not UTF-8 are shown with escapes: a table is read by people and spreadsheets.
     return text.getvalue().encode(errors="backslashreplace")

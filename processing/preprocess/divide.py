@@ -57,7 +57,9 @@ def divide(expected: Expectation, labelled: Labelled, pool: Pool, settings: Sett
     ContainerError where more images are rejected than the settings allow, or where a class is left too small.
     """
     entry_of = {entry.path: entry for entry in pool.entries}
-    rejections = [*pool.rejections, *(_with_size(rejection, entry_of) for rejection in labelled.rejections)]
+    rejections = list(pool.rejections)
+    known = {rejection.path for rejection in rejections}  # a list may name what has been rejected already
+    rejections += [_with_size(found, entry_of) for found in labelled.rejections if found.path not in known]
     items, entries = [], []
     for item in expected.items:
         entry = entry_of[item.path]
@@ -113,7 +115,7 @@ def _class_of_stratum(items: Sequence[Item], classes: Sequence[str]) -> dict[str
 
 
 def _with_size(rejection: Rejection, entry_of: Mapping[str, Entry]) -> Rejection:
-    """Return a rejection with its file's size, where the file was read although nothing is to become of it."""
+    """Return a rejection with its file's size, where there is such a file."""
     entry = entry_of.get(rejection.path)
     return rejection if entry is None else Rejection(path=rejection.path, reason=rejection.reason, size=entry.size)
 

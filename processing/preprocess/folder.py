@@ -24,12 +24,13 @@ def main() -> None:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path, Settings]:
     """Return source, destination and settings of a command line; ContainerError names a wrong argument."""
-    parsed = _parser().parse_args(arguments)
+    parsed = command_line_parser().parse_args(arguments)
     source, destination = Path(parsed.source), Path(parsed.destination)
     if destination.resolve() == source.resolve() or source.resolve() in destination.resolve().parents:
         raise ContainerError(
             f"{destination} lies in {source}, whose files would change while they are read: choose a folder elsewhere"
         )
+    _check_replaced(source.resolve(), destination.resolve())
     shares = _shares({split: getattr(parsed, split) for split in SPLITS})
     settings = Settings(
         image_size=parsed.resize or None,
@@ -51,6 +52,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
     return source, destination, settings
 
 
+def _check_replaced(source: Path, destination: Path) -> None:
+    """Refuse a source in one of the folders of images that an output takes the place of."""
+    if destination in source.parents and source.relative_to(destination).parts[0] in SPLITS:
+        raise ContainerError(f"{source} lies where {destination} gets folders of its own: choose a folder elsewhere")
+
+
 def _shares(given: dict[str, float | None]) -> dict[str, Fraction]:
     """Return the share of every split: those not given take 0.1 each, or divide evenly what --train leaves over."""
     shares = {split: Fraction(repr(value)) for split, value in given.items() if value is not None}
@@ -67,7 +74,8 @@ def _shares(given: dict[str, float | None]) -> dict[str, Fraction]:
     return shares
 
 
-def _parser() -> ContainerParser:
+def command_line_parser() -> ContainerParser:
+    """Return the parser of the options of `imgpipe pack`."""
     parser = ContainerParser(program="imgpipe pack", description="Pack a folder of labelled images as MXNet RecordIO.")
     parser.add_argument("source", metavar="SRC", help="folder of class folders, or of train, validation and test ones")
     parser.add_argument("destination", metavar="OUT", help="folder that gets the .rec, .idx and .lst files")

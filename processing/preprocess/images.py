@@ -7,20 +7,17 @@ with Augmented Manifest Image Format".
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from common.contract import ContainerError
 from common.files import AtomicFiles
 from common.lists import list_bytes
 from preprocess.divide import Division
+from preprocess.image_names import ImageNames
 from preprocess.layout import Layout
 from preprocess.pool import Payloads
 from preprocess.settings import SPLITS, Settings
-
-SUFFIXES = {"jpg": (".jpg", ".jpeg"), "png": (".png",)}
-PNG_START = b"\x89PNG"
 
 
 def write_images(
@@ -45,12 +42,12 @@ def write_images(
                 continue
             rows = [division.items[position].labels for position in division.positions(split)]
             if settings.output == "image":
-                path = layout.root / f"{split}_lst" / f"{split}.lst"
+                path = layout.image_list(split)
                 content = list_bytes(
                     (id_, labels, name) for id_, (labels, name) in enumerate(zip(rows, names, strict=True))
                 )
             else:
-                path = layout.root / f"{split}.manifest"
+                path = layout.manifest(split)
                 prefix = f"{settings.s3_uri.rstrip('/')}/{split}"
                 content = b"".join(
                     _manifest_line(f"{prefix}/{name}", labels) for labels, name in zip(rows, names, strict=True)
@@ -62,41 +59,30 @@ def write_images(
 
 def _check_folders(layout: Layout, division: Division) -> None:
     """Refuse to replace folders that an earlier run did not write, which might be somebody's only copy of images."""
+    if layout.holds_images():
+        return
     for split in SPLITS:
-        folder = layout.root / split
-        if division.positions(split) and folder.is_dir() and any(folder.iterdir()) and not layout.seal.exists():
+        folder = layout.images(split)
+        if division.positions(split) and folder.is_dir() and any(folder.iterdir()):
             raise ContainerError(f"{folder} is there already and was not written by a whole run: choose another folder")
 
 
 def _write_folder(files: AtomicFiles, layout: Layout, division: Division, split: str, payloads: Payloads) -> list[str]:
     """Write a split's images into a new folder that takes its place with the other files; returns their names."""
     folder = layout.work / split
+    positions = division.positions(split)
+    naming = ImageNames(division.items[position].path for position in positions)
     names: list[str] = []
-    taken: set[str] = set()
-    for position in division.positions(split):
+    for position in positions:
         payload = payloads.read(division.entries[position])
-        name = _name(division.items[position].path, payload, taken)
-        taken.add(name)
+        name = naming.name(division.items[position].path, payload)
         names.append(name)
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(payload)
     if names:
-        files.adopt(folder, layout.root / split)
+        files.adopt(folder, layout.images(split))
     return names
-
-
-def _name(path: str, payload: bytes, taken: set[str]) -> str:
-    """Return a path's name with the suffix of what it holds now, different from all names before."""
-    suffixes = SUFFIXES["png" if payload.startswith(PNG_START) else "jpg"]
-    known = PurePosixPath(path).suffix.lower()
-    name = path if known in suffixes else f"{path}{suffixes[0]}"
-    number = 1
-    while name in taken:
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122
-        name = f"{stem}-{number}{suffix}"
-        number += 1
-    return name
 
 
 def _manifest_line(uri: str, labels: Sequence[float]) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -68,11 +69,17 @@ def label(paths: Iterable[str], *, lists: Mapping[str, list[ListRow]], names: by
 
 
 def _is_split_already(parts: list[tuple[str, list[str]]]) -> bool:
-    """Tell whether train, validation and test folders hold class folders; a class may be called train as well."""
-    tops = {folders[0] for _, folders in parts if len(folders) > 1}
-    if "train" not in tops or not tops <= SPLIT_NAMES.keys():
+    """Tell whether train, validation and test folders hold class folders; a class may be called train as well.
+
+    They do where each has more images in folders than beside them: one stray image must not turn splits into classes.
+    """
+    surplus: dict[str, int] = defaultdict(int)
+    for _, folders in parts:
+        if len(folders) > 1:
+            surplus[folders[0]] += 1 if len(folders) > 2 else -1  # noqa: PLR2004
+    if "train" not in surplus or len(surplus) == 1 or not surplus.keys() <= SPLIT_NAMES.keys():
         return False
-    return len(tops) > 1 and all(len(folders) > 2 for _, folders in parts if len(folders) > 1)  # noqa: PLR2004
+    return min(surplus.values()) > 0
 
 
 def _by_folders(parts: list[tuple[str, list[str]]], *, depth: int, where: str) -> Labelled:
@@ -176,7 +183,7 @@ def _class_names(items: list[Item], width: int, names: bytes | None, where: str)
         count = width
     else:
         used = {item.labels[0] for item in items}
-        count = int(max(used, default=-1)) + 1
+        count = len(used)
         if used != {float(number) for number in range(count)} or count < MIN_CLASSES:
             shown = ", ".join(f"{number:g}" for number in sorted(used)[:10])
             raise ContainerError(
@@ -187,7 +194,7 @@ def _class_names(items: list[Item], width: int, names: bytes | None, where: str)
         return [str(number) for number in range(count)]
     try:
         given = json.loads(names)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContainerError(f"{where}/{NAMES_FILE} is not JSON: {error}") from None
     if not isinstance(given, list) or len(given) != count or not all(isinstance(name, str) for name in given):
         raise ContainerError(f"{where}/{NAMES_FILE} must be a list of {count} class names, one for each label")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,27 @@ class Layout:
         """Return the path of a split's .lst file."""
         return self.described / f"{split}.lst"
 
+    def images(self, split: str) -> Path:
+        """Return the folder of a split's image files, where these are written instead of records."""
+        return self.root / split
+
+    def image_list(self, split: str) -> Path:
+        """Return the path of the list that names a split's image files."""
+        return self.root / f"{split}_lst" / f"{split}.lst"
+
+    def manifest(self, split: str) -> Path:
+        """Return the path of the augmented manifest that names a split's image files."""
+        return self.root / f"{split}.manifest"
+
     @property
     def seal(self) -> Path:
         """The file that is there only if all others are: it is removed first and written last."""
         return self.described / SEAL
+
+    @property
+    def _broken_seal(self) -> Path:
+        """What becomes of the seal while outputs are replaced: should that be cut off, it tells what was ours."""
+        return self.seal.with_name(f".{SEAL}.replaced")
 
     @property
     def work(self) -> Path:
@@ -60,13 +78,44 @@ class Layout:
         for folder in (self.described, *map(self.channel, SPLITS)):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def holds_images(self) -> bool:
+        """Tell whether an earlier run ended well and wrote image files here, so that their folders are ours."""
+        for seal in (self._broken_seal, self.seal):
+            try:
+                content = json.loads(seal.read_bytes())
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(content, dict) and content.get("output") in {"image", "augmented-manifest"}:
+                return True
+        return False
+
     def remove_outputs(self, *, keep: set[Path]) -> None:
         """Remove what an earlier run wrote and this one does not, the seal in any case."""
-        self.seal.unlink(missing_ok=True)
+        held_images = self.holds_images()
+        if self.seal.exists():
+            self.seal.replace(self._broken_seal)
+        for split in SPLITS if held_images else ():
+            self._remove_images(split, keep)
         for split in SPLITS:
             for path in (self.records(split), self.index(split), self.list(split)):
                 if path not in keep:
                     path.unlink(missing_ok=True)
+
+    def _remove_images(self, split: str, keep: set[Path]) -> None:
+        folder = self.images(split)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not path.match(".*.partial"):  # records of this run, in a layout where they share the folder
+                path.unlink()
+        if folder != self.channel(split):
+            with suppress(OSError):
+                folder.rmdir()
+        for path in (self.image_list(split), self.manifest(split)):
+            if path not in keep:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds what this run is to keep, or was not there
+            self.image_list(split).parent.rmdir()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -89,6 +138,8 @@ class Layout:
             yield
         finally:
             self._remove_unfinished()
+            if self.seal.exists():
+                self._broken_seal.unlink(missing_ok=True)
             os.close(lock)
 
     def _remove_unfinished(self) -> None:

@@ -7,19 +7,19 @@ All of it in one place (`pack`), or apart: `pack_shard` tries a share of the ima
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.files import AtomicFiles
 from preprocess import assign, describe, records
+from preprocess.convert import MAX_FILE_BYTES, size_of
 from preprocess.divide import Division, Expectation, divide, expect
 from preprocess.fill import fill
 from preprocess.images import write_images
 from preprocess.label import Item, Labelled, label
 from preprocess.layout import Layout
-from preprocess.pool import Pool, read_pools, side_files, write_pool
+from preprocess.pool import Entry, Pool, read_pools, side_files, write_pool
 from preprocess.settings import SPLITS, Settings
 from preprocess.walk import Found, walk
 
@@ -59,6 +59,7 @@ def pack(source: Path, layout: Layout, settings: Settings) -> dict[str, Any]:
             places=planned.places if planned else (),
         )
         pool.entries.extend(entries)
+        pool.entries.extend(_untried(source, [rejection.path for rejection in labelled.rejections], found))
         pool.segments.extend(segments)
         division = divide(expected, labelled, pool, settings)
 
@@ -76,8 +77,10 @@ def pack_shard(source: Path, folder: Path, settings: Settings, *, host: str, hos
     place.mkdir(parents=True, exist_ok=True)
     found = walk(source)
     pool = _empty_pool(source, found)
-    entries, segments = fill(source, _share_of_sample(found.images, settings), settings, folder=place)
+    share = _share_of_sample(found.images, settings)
+    entries, segments = fill(source, share, settings, folder=place)
     pool.entries.extend(entries)
+    pool.entries.extend(_untried(source, set(found.images).difference(share), found))
     pool.segments.extend(segments)
     write_pool(place, pool, host=host, hosts=hosts, fingerprint=_fingerprint(settings))
     return len(entries)
@@ -106,7 +109,9 @@ def _plan(source: Path, layout: Layout, expected: Expectation, settings: Setting
     """Plan the records where payloads are the files themselves, so that their sizes are known beforehand."""
     if not settings.pass_through or settings.output != "recordio":
         return None
-    sizes = {item.path: _size(f"{source}/{item.path}") for item in expected.items}
+    sizes = {item.path: size_of(f"{source}/{item.path}") for item in expected.items}
+    # Too large a file gets no place: it is rejected when it is tried.
+    sizes = {path: size if size <= MAX_FILE_BYTES else 0 for path, size in sizes.items()}
     files = {split: layout.records(split).with_name(f".{split}.rec.partial") for split in SPLITS}
     planned = records.plan(expected, sizes, files)
     for path in planned.files.values():
@@ -114,11 +119,9 @@ def _plan(source: Path, layout: Layout, expected: Expectation, settings: Setting
     return planned
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  # several times as fast, and there may be very many
-    except OSError:  # it has gone; trying it will say so
-        return 0
+def _untried(source: Path, paths: Iterable[str], found: Found) -> list[Entry]:
+    """Return entries of images that are not to be used: their sizes are reported, their names tell the classes."""
+    return [Entry(path=path, size=size_of(f"{source}/{path}")) for path in sorted(set(paths) & set(found.images))]
 
 
 def _share_of_sample(paths: Sequence[str], settings: Settings) -> list[str]:

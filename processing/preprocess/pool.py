@@ -22,6 +22,7 @@ from preprocess.walk import Found, Rejection
 
 INDEX_FILE = "index.jsonl"
 VERSION = 1
+MAX_NAMES_BYTES = 16 * 1024**2
 
 
 class Entry(NamedTuple):
@@ -84,8 +85,17 @@ class Payloads:
 
 def side_files(source: Path, found: Found) -> tuple[dict[str, list[ListRow]], bytes | None]:
     """Return the lists in ``source`` by name, and the bytes of its labels.json, of which lists make use."""
-    names = source / NAMES_FILE
-    return {name: read_rows(source / name) for name in found.lists}, names.read_bytes() if names.is_file() else None
+    return {name: read_rows(source / name) for name in found.lists}, _read_names(source / NAMES_FILE)
+
+
+def _read_names(path: Path) -> bytes | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        names = file.read(MAX_NAMES_BYTES + 1)
+    if len(names) > MAX_NAMES_BYTES:
+        raise ContainerError(f"{path} has more than {MAX_NAMES_BYTES} bytes: it is to be a list of class names")
+    return names
 
 
 def write_pool(folder: Path, pool: Pool, *, host: str, hosts: Sequence[str], fingerprint: str) -> None:

@@ -43,8 +43,8 @@ class Found:
 def walk(source: Path) -> Found:
     """List all files below ``source``; a link counts as the file that it leads to, if that lies in ``source`` too.
 
-    Links out of the folder, broken ones, links to folders, and what is no plain file are rejected where their names
-    are those of images or folders. ContainerError where ``source`` or a folder in it cannot be read.
+    Links to folders are rejected; links out of the folder, broken ones, and what is no plain file are so where their
+    names are those of images or lists. ContainerError where ``source`` or a folder in it cannot be read.
     """
     if not source.is_dir():
         raise ContainerError(f"{source} does not exist: give a folder that holds one folder of images per class")
@@ -76,22 +76,28 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _sort_link(found: Found, entry: os.DirEntry[str], path: str, root: str) -> None:
+    mode = size = 0
     try:
         target = entry.stat()
+        mode, size = target.st_mode, target.st_size
     except OSError as error:
-        found.rejections.append(Rejection(path=path, reason=f"broken link: {error.strerror}", size=0))
-        return
-    if os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
-        reason = "link that leads out of the data folder: put the file itself there"
-        found.rejections.append(Rejection(path=path, reason=reason, size=target.st_size))
-    elif stat.S_ISDIR(target.st_mode):
-        found.rejections.append(Rejection(path=path, reason="link to a folder: only links to files count", size=0))
+        reason = f"broken link: {error.strerror}"
     else:
-        _sort_file(found, path, plain=stat.S_ISREG(target.st_mode), entry=entry)
+        if os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
+            reason = "link that leads out of the data folder: put the file itself there"
+        elif stat.S_ISDIR(mode):
+            reason = "link to a folder: only links to files count"
+        else:
+            _sort_file(found, path, plain=stat.S_ISREG(mode), entry=entry)
+            return
+    if stat.S_ISDIR(mode) or _suffix(entry) in {*ACCEPTED_SUFFIXES, *OTHER_IMAGE_SUFFIXES, LIST_SUFFIX}:
+        found.rejections.append(Rejection(path=path, reason=reason, size=size if stat.S_ISREG(mode) else 0))
+    else:
+        found.ignored.append(path)
 
 
 def _sort_file(found: Found, path: str, *, plain: bool, entry: os.DirEntry[str]) -> None:
-    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    suffix = _suffix(entry)
     if suffix in ACCEPTED_SUFFIXES:
         reason = "" if plain else "no plain file"
     elif suffix in OTHER_IMAGE_SUFFIXES:
@@ -104,6 +110,10 @@ def _sort_file(found: Found, path: str, *, plain: bool, entry: os.DirEntry[str])
         found.images.append(path)
         return
     found.rejections.append(Rejection(path=path, reason=reason, size=_size(entry) if plain else 0))
+
+
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -149,7 +149,7 @@ def files_below(folder: Path) -> tuple[set[str], int]:
 
 
 def check_nothing_is_lost(done: Done, source: Path) -> None:
-    """Check that packed, rejected and ignored files are all files of ``source``, each once."""
+    """Check that packed, rejected and ignored files, and the lists read, are all files of ``source``, each once."""
     names, hidden = files_below(source)
     rejected = [path for path, _, _ in done.rejected]
     dataset = done.dataset
@@ -159,7 +159,8 @@ def check_nothing_is_lost(done: Done, source: Path) -> None:
     accounted = {*map(shown, packed), *rejected}
     assert len(accounted) == len(packed) + len(rejected)
     assert accounted <= set(map(shown, names))
-    assert len(accounted) + dataset["ignored"] == len(names) + hidden
+    lists = sum(path.is_file() for path in source.glob("[!.]*.lst"))
+    assert len(accounted) + dataset["ignored"] + lists == len(names) + hidden
 
 
 def check_leaves_nothing(done: Done, reason: str, *, code: int = 1) -> None:

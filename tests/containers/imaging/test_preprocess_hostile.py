@@ -65,8 +65,9 @@ def check(
     assert done.code == 0, done.err
     assert sorted(path for path, _, _ in done.rejected) == sorted(map(shown, rejected))
     for path, reason, size in done.rejected:
-        assert rejected[next(name for name in rejected if shown(name) == path)] in reason
-        assert size == size_of(source / os.fsencode(path).decode(errors="surrogateescape"))
+        original = next(name for name in rejected if shown(name) == path)
+        assert rejected[original] in reason
+        assert size == size_of(source / original)
     good = {f"{name}/{number:03}.png" for name in ("cat", "dog") for number in range(6)}
     assert set(done.packed) == {*good, *packed}
     check_nothing_is_lost(done, source)
@@ -581,11 +582,11 @@ def test_the_whole_source_is_bad(tmp_path: Path) -> None:
 
 
 def test_rejected_up_to_the_share_and_past_it(make_folder: MakeFolder, tmp_path: Path) -> None:
-    source = make_folder(cat=99, dog=100)
+    source = make_folder(cat=97, dog=100)
     (source / "cat/a.jpg").write_bytes(b"x")
     (source / "dog/b.jpg").write_bytes(b"y")
     check_leaves_nothing(
-        pack_folder(source, tmp_path / "out"), "2 of 201 images cannot be used, more than a rejected share of 0.01"
+        pack_folder(source, tmp_path / "out"), "2 of 199 images cannot be used, more than a rejected share of 0.01"
     )
     (source / "dog/b.jpg").unlink()
     done = pack_folder(source, tmp_path / "out")
@@ -695,7 +696,7 @@ def test_a_listed_image_is_rejected_once(source: Path, tmp_path: Path) -> None:
         ("20\tnan\tcat/000.png", "line 13"),
         ("20\tinf\tcat/000.png", "line 13"),
         ("20\t1e999\tcat/000.png", "line 13"),
-        ("20\t1e300\tcat/006.png", "the lists use the labels"),
+        ("20\t1e300\tcat/006.png", "line 13"),
         ("20\t1000000000000\tcat/006.png", "the lists use the labels"),
         ("20\t0.5\tcat/006.png", "the lists use the labels"),
         ("20\t-1\tcat/006.png", "the lists use the labels"),
@@ -802,7 +803,9 @@ def fill_with_bad_files(source: Path) -> None:
 def fill_with_odd_names(source: Path) -> None:
     for number, name in enumerate(ODD_NAMES):
         (source / "cat" / name).write_bytes(encoded(gradient(30, 31 + number, seed=number)))
-        (source / "dog" / name).write_bytes(b"bad")
+        (source / "dog" / name).write_bytes(
+            b"bad" if number % 8 == 0 else encoded(gradient(31, 30 + number, seed=number))
+        )
 
 
 def fill_with_strays(source: Path) -> None:
