@@ -34,6 +34,8 @@ class Union:
 
     def join(self, first: int, second: int) -> None:
         """Make the sets of two numbers one."""
+        if first == second:
+            return
         low, high = sorted((self.find(first), self.find(second)))
         self._parent[high] = low
 

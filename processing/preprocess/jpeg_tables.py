@@ -11,7 +11,17 @@ import re
 from collections.abc import Iterable
 
 from preprocess import exif
-from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, EXIF_SEGMENT, FRAMES, PROGRESSIVE, SCAN, Segment
+from preprocess.jpeg_header import (
+    APPLICATION_SEGMENTS,
+    COMMENT,
+    EXIF_SEGMENT,
+    FRAMES,
+    PROGRESSIVE,
+    SCAN,
+    START,
+    Segment,
+    segments,
+)
 
 HUFFMAN, QUANTIZATION, RESTART_INTERVAL = 0xC4, 0xDB, 0xDD
 END_CODE = 0xD9
@@ -28,23 +38,37 @@ WHOLE_SPECTRUM = b"\0\x3f\0"
 FRAME_SIZE, COMPONENT_SIZE, RESTART_SIZE = 6, 3, 2
 
 
-def in_order(data: bytes, found: Iterable[Segment], *, scan: int) -> bool:
+def in_order(data: bytes, found: Iterable[Segment], *, core: bytes, scan: int) -> bool:
     """Whether a JPEG is in order from its start to its end marker.
 
-    ``found`` are its segments, and ``scan`` is where the first scan header starts.
+    ``found`` are its segments, ``core`` their `core_bytes`, and ``scan`` is where the first scan header starts.
 
     Tables have sane contents, the scan refers to what is there, EXIF says clearly that the image is upright, and the
     first marker that cannot stand in image data or between scans is the end, with nothing behind it.
     """
-    return _segments_in_order(data, found) and _ends(data, scan)
+    upright = all(
+        exif.surely_upright(data[start:end])
+        for code, _, start, end in found
+        if code == EXIF_SEGMENT and data.startswith(exif.PREFIX, start, end)
+    )
+    return upright and _core_in_order(core) and _ends(data, scan)
 
 
-def _segments_in_order(data: bytes, found: Iterable[Segment]) -> bool:
+def core_bytes(data: bytes, found: Iterable[Segment]) -> bytes:
+    """Return the segments that decide on the pixels, without metadata and comments."""
+    return b"".join(
+        [data[marker:end] for code, marker, _, end in found if code not in APPLICATION_SEGMENTS and code != COMMENT]
+    )
+
+
+# Most files of a data set have tables and sizes in common.
+@functools.lru_cache(maxsize=1024)
+def _core_in_order(core: bytes) -> bool:
     huffman: set[int] = set()
     quantization: set[int] = set()
     frames: list[tuple[int, bytes]] = []
-    for code, _, start, end in found:
-        content = data[start:end]
+    for code, _, start, end in segments(START + core):
+        content = core[start - len(START) : end - len(START)]
         if code == SCAN:
             return len(frames) == 1 and _scan_fits(content, *frames[0], huffman, quantization)
         if code in FRAMES:
@@ -59,18 +83,14 @@ def _segments_in_order(data: bytes, found: Iterable[Segment]) -> bool:
 
 
 def _other_in_order(code: int, content: bytes) -> bool:
-    """Whether a segment that holds no table is what it should be; unknown ones are not."""
+    """Whether a segment of the core that holds no table is what it should be; unknown ones are not."""
     if code in FRAMES:
         return len(content) == FRAME_SIZE + COMPONENT_SIZE * content[FRAME_SIZE - 1]
     if code == RESTART_INTERVAL:
         return len(content) == RESTART_SIZE
-    if code == EXIF_SEGMENT and content.startswith(exif.PREFIX):
-        return exif.surely_upright(content)
-    return code in APPLICATION_SEGMENTS or code == COMMENT
+    return False
 
 
-# Most files share a few standard tables.
-@functools.lru_cache(maxsize=1024)
 def _huffman_tables(content: bytes) -> tuple[int, ...]:
     """Return the numbers (class and destination) of the tables in a DHT segment, none where one is impossible."""
     found = []
@@ -96,7 +116,6 @@ def _huffman_tables(content: bytes) -> tuple[int, ...]:
     return tuple(found)
 
 
-@functools.lru_cache(maxsize=1024)
 def _quantization_tables(content: bytes) -> tuple[int, ...]:
     """Return the numbers of the tables in a DQT segment, none where one is impossible."""
     found = []

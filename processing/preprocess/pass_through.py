@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from preprocess import exif, jpeg_header, jpeg_tables
-from preprocess.jpeg_header import APPLICATION_SEGMENTS, COMMENT, JpegHeader, Segment
+from preprocess.jpeg_header import JpegHeader, Segment
 
 KEY_BYTES = 16
 TAIL_BYTES = 4096
@@ -63,12 +63,13 @@ def fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool 
 def key_if_fits(data: bytes, *, short_side: int, crop: str = "none", convert_icc: bool = False) -> bytes | None:
     """Return the `pixel_key` of ``data`` if it `fits`, else None; the segments are looked for once only."""
     found = list(jpeg_header.segments(data)) if data.startswith(jpeg_header.START) else None
-    size = _fitting_png(data) if found is None else _fitting_jpeg(data, found, convert_icc)
+    core = b"" if found is None else jpeg_tables.core_bytes(data, found)
+    size = _fitting_png(data) if found is None else _fitting_jpeg(data, found, core, convert_icc)
     if size is None or not 0 < min(size) <= max(size) <= MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
         return None
     if short_side not in {0, min(size)} or (crop == "square" and size[0] != size[1]):
         return None
-    return _png_key(data) if found is None else _jpeg_key(data, found)
+    return _png_key(data) if found is None else _jpeg_key(data, found, core)
 
 
 def pixel_key(data: bytes) -> bytes:
@@ -78,16 +79,14 @@ def pixel_key(data: bytes) -> bytes:
     Equal keys of different pixels are possible, and mean only that two images stay in one split.
     """
     if data.startswith(jpeg_header.START):
-        return _jpeg_key(data, jpeg_header.segments(data))
+        found = list(jpeg_header.segments(data))
+        return _jpeg_key(data, found, jpeg_tables.core_bytes(data, found))
     return _png_key(data) if data.startswith(PNG_MAGIC) else _hash([data])
 
 
-def _jpeg_key(data: bytes, found: Iterable[Segment]) -> bytes:
-    pieces, end = [], len(jpeg_header.START)
-    for code, marker, _, end in found:
-        if code not in APPLICATION_SEGMENTS and code != COMMENT:
-            pieces.append(data[marker:end])
-    return _hash([*pieces, (len(data) - end).to_bytes(8, "big"), data[max(end, len(data) - TAIL_BYTES) :]])
+def _jpeg_key(data: bytes, found: Sequence[Segment], core: bytes) -> bytes:
+    end = found[-1][3] if found else len(jpeg_header.START)
+    return _hash([core, (len(data) - end).to_bytes(8, "big"), data[max(end, len(data) - TAIL_BYTES) :]])
 
 
 def _png_key(data: bytes) -> bytes:
@@ -98,7 +97,7 @@ def _hash(pieces: Sequence[bytes]) -> bytes:
     return hashlib.blake2b(b"".join(pieces), digest_size=KEY_BYTES).digest()
 
 
-def _fitting_jpeg(data: bytes, found: list[Segment], convert_icc: bool) -> tuple[int, int] | None:
+def _fitting_jpeg(data: bytes, found: list[Segment], core: bytes, convert_icc: bool) -> tuple[int, int] | None:
     """Return (height, width) of a JPEG that any decoder reads as it is, else None."""
     header = jpeg_header.read_header(data, found)
     if header is None or not header.clean or not data.endswith(jpeg_header.END):
@@ -109,7 +108,7 @@ def _fitting_jpeg(data: bytes, found: list[Segment], convert_icc: bool) -> tuple
         return None
     if header.exif_blocks > 1 or (convert_icc and header.icc):
         return None
-    return (header.height, header.width) if jpeg_tables.in_order(data, found, scan=header.data) else None
+    return (header.height, header.width) if jpeg_tables.in_order(data, found, core=core, scan=header.data) else None
 
 
 def _plain_colors(header: JpegHeader) -> bool:

@@ -113,7 +113,8 @@ def _sort_file(found: Found, path: str, *, plain: bool, entry: os.DirEntry[str])
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:
-    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    stem, dot, suffix = entry.name.rpartition(".")
+    return f"{dot}{suffix.lower()}" if stem else ""
 
 
 def _size(entry: os.DirEntry[str]) -> int:
