@@ -17,6 +17,16 @@ from typing import Literal, NoReturn
 MESSAGE_LIMIT_BYTES = 1024
 SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 SIGINT_EXIT_CODE = 128 + signal.SIGINT
+# Failures of the machine and not of the program: what they are, and the way out.
+SYSTEM_FAILURES = {
+    errno.ENOSPC: "disk full while writing {}: give the job a larger volume",
+    errno.EDQUOT: "disk quota used up while writing {}: free some of it, or have it raised",
+    errno.EFBIG: "file too large while writing {}: raise the limit (ulimit -f), or use another file system",
+    errno.EROFS: "read-only file system, so {} cannot be written: give a folder elsewhere",
+    errno.EIO: "input/output error at {}: the disk or the connection to it fails; use another one",
+    errno.EACCES: "no permission for {}: change its permissions or those of its folder, or give another folder",
+    errno.EPERM: "no permission for {}: change its owner or attributes, or give another folder",
+}
 
 
 class ContainerError(Exception):
@@ -56,7 +66,7 @@ def instance() -> tuple[str, list[str]]:
 def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"] | None) -> NoReturn:
     """Call ``main`` and exit: 0, or 1 with the reason on stderr and in ``$ML_ROOT/output/<failure_file>``, if any.
 
-    A ContainerError and a full disk are one line; anything else is a bug and prints its traceback as well.
+    A ContainerError and a failure of the disk are one line; anything else is a bug and prints its traceback as well.
     SIGTERM (how SageMaker stops a job) exits with 143 and SIGINT with 130, after context managers cleaned up.
     """
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
@@ -76,8 +86,8 @@ def _exit_on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
 def _reason(error: Exception) -> str:
     if isinstance(error, ContainerError):
         return str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"disk full while writing {error.filename or 'an output'}: give the job a larger volume"
+    if isinstance(error, OSError) and (known := SYSTEM_FAILURES.get(error.errno or 0)):
+        return known.format(error.filename or "an output")
     traceback.print_exception(error)
     return f"internal error: {type(error).__name__}: {error}"
 

@@ -31,11 +31,12 @@ class _NamingFile(io.FileIO):
 class AtomicFiles:
     """A group of new files and folders that take their names together when the ``with`` block ends without an error.
 
-    After an error none of them is left: neither the temporary ones nor those that were already renamed.
+    After an error none of them is left: neither the temporary ones nor those that were already renamed. Should a signal
+    come once the last has its name, they stay.
     """
 
     def __init__(self) -> None:
-        self._open: list[IO[bytes]] = []
+        self._open: list[tuple[IO[bytes], Path]] = []
         self._renames: list[tuple[Path, Path]] = []
 
     def __enter__(self) -> AtomicFiles:
@@ -46,7 +47,7 @@ class AtomicFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         file = io.BufferedWriter(_NamingFile(temporary, target=path), buffer_size=1 << 20)
-        self._open.append(file)
+        self._open.append((file, path))
         self._renames.append((temporary, path))
         return file
 
@@ -55,46 +56,52 @@ class AtomicFiles:
         if temporary.is_dir():
             os.sync()  # one call for all files in it; a sync of each takes longer than writing them
         else:
-            self._open.append(io.BufferedWriter(io.FileIO(os.fspath(temporary), "r+")))
+            self._open.append((io.BufferedWriter(io.FileIO(os.fspath(temporary), "r+")), path))
         self._renames.append((temporary, path))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        renamed: list[Path] = []
+        begun: list[tuple[Path, Path]] = []
         try:
             if error is None:
                 self._sync()
                 for temporary, path in self._renames:
-                    if temporary.is_dir():
-                        _remove_folder(path)  # unlike a file, a folder cannot take the place of another one
+                    if temporary.is_dir() and path.is_dir():
+                        _remove(path)  # unlike a file, a folder cannot take the place of another one
+                    begun.append((temporary, path))
                     temporary.replace(path)
-                    renamed.append(path)
-                renamed.clear()
         finally:
             self._discard()
-            for path in (*renamed, *(temporary for temporary, _ in self._renames)):
-                _remove_folder(path)
-                path.unlink(missing_ok=True)
+            left = [temporary for temporary, _ in self._renames if os.path.lexists(temporary)]
+            renamed = [path for temporary, path in begun if temporary not in left]
+            for path in (*renamed, *left) if left else ():
+                _remove(path)
 
     def _sync(self) -> None:
-        for file in self._open:
+        for file, target in self._open:
             file.flush()
-            os.fsync(file.fileno())
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                error.filename = os.fspath(target)
+                raise
             file.close()
 
     def _discard(self) -> None:
         """Close all files; what cannot be flushed any more is thrown away with the file."""
-        for file in self._open:
+        for file, _ in self._open:
             try:
                 file.close()
             except OSError:
                 file.raw.close()  # type: ignore[attr-defined]
 
 
-def _remove_folder(path: Path) -> None:
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.recordio import holds_magic, padding
-from preprocess.convert import Converted, convert
-from preprocess.pool import Entry
+from preprocess.convert import Converted, convert, size_of
+from preprocess.pool import Entry, clear_pool, segment_path
 from preprocess.settings import Settings
 from preprocess.workers import in_workers
 
@@ -42,23 +42,27 @@ def fill(
     """Try the images at ``paths`` below ``source``; returns their entries in order, and the segment files.
 
     Segments 0 to n-1 are the existing files ``planned``, in which every image with a place is written there if it
-    turns out as expected; the others are new files in ``folder``.
+    turns out as expected; the others are new files in ``folder``, where they take the place of an earlier pool.
     """
+    clear_pool(folder)
 
     def begin(number: int) -> Callable[[int, int], list[Entry]]:
-        return _Filler(source, paths, settings, _segment(folder, number), len(planned) + number, planned, places).work
+        return _Filler(
+            source, paths, settings, segment_path(folder, number), len(planned) + number, planned, places
+        ).work
 
     def crashed(position: int, how: str) -> Entry:
         hint = " (out of memory?)" if how == "SIGKILL" else ""
-        return Entry(path=paths[position], size=0, reason=f"reading it ended the process with {how}{hint}")
+        reason = f"reading it ended the process with {how}{hint}"
+        return Entry(path=paths[position], size=size_of(f"{source}/{paths[position]}"), reason=reason)
 
-    entries = in_workers(begin, len(paths), workers=settings.workers, chunk=IMAGES_AT_A_TIME, crashed=crashed)
+    try:
+        entries = in_workers(begin, len(paths), workers=settings.workers, chunk=IMAGES_AT_A_TIME, crashed=crashed)
+    except BaseException:
+        clear_pool(folder)
+        raise
     own = max((entry.segment for entry in entries), default=-1) + 1 - len(planned)
-    return entries, [*planned, *(_segment(folder, number) for number in range(own))]
-
-
-def _segment(folder: Path, number: int) -> Path:
-    return folder / f"payloads-{number}.bin"
+    return entries, [*planned, *(segment_path(folder, number) for number in range(own))]
 
 
 class _Filler:
@@ -84,7 +88,11 @@ class _Filler:
         entries = []
         for position in range(start, stop):
             path = self._paths[position]
-            entries.append(self._store(position, path, convert(f"{self._source}/{path}", self._settings)))
+            try:
+                converted = convert(f"{self._source}/{path}", self._settings)
+            except (MemoryError, RecursionError) as error:
+                converted = _too_much(f"{self._source}/{path}", error)
+            entries.append(self._store(position, path, converted))
         for file in (self._own, *self._planned):
             file.flush()
         return entries
@@ -103,6 +111,11 @@ class _Filler:
             segment, offset = self._number, self._end
             self._end += length
         return Entry(path, size, "", digest, key, look, segment, offset, length, magic)
+
+
+def _too_much(path: str, error: Exception) -> Converted:
+    what = "takes more memory than there is" if isinstance(error, MemoryError) else "goes too deep"
+    return Converted(size=size_of(path), reason=f"reading it {what} ({type(error).__name__})")
 
 
 class GatheringFile:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,16 @@ from common.contract import ContainerError
 from preprocess.settings import SPLITS
 
 SEAL = "dataset.json"
+REPORTS = ("labels.json", "rejected.csv", "duplicates.csv")
 WORK = ".packing"
+# In the folder of unfinished files, for those of an earlier run while their successors take their places.
+ASIDE = "replaced"
+# The names of unfinished files beside their targets, and nobody else's: of `AtomicFiles`, and of planned records.
+UNFINISHED = re.compile(
+    r"\.((train|validation|test)\.(rec|idx|lst|manifest)|(labels|dataset)\.json|(rejected|duplicates)\.csv)(\.\d+)?\.partial"
+)
+# Workers of a run that was killed just now hold its lock until they have ended too.
+LOCK_PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +84,6 @@ class Layout:
         """The folder of unfinished files; it lies where the records do, so that renaming them is possible."""
         return self.described / WORK
 
-    def make_folders(self) -> None:
-        """Make the folders of all channels: an empty one has a meaning too."""
-        for folder in (self.described, *map(self.channel, SPLITS)):
-            folder.mkdir(parents=True, exist_ok=True)
-
     def holds_images(self) -> bool:
         """Tell whether an earlier run ended well and wrote image files here, so that their folders are ours."""
         for seal in (self._broken_seal, self.seal):
@@ -90,60 +96,137 @@ class Layout:
         return False
 
     def remove_outputs(self, *, keep: set[Path]) -> None:
-        """Remove what an earlier run wrote and this one does not, the seal in any case."""
-        held_images = self.holds_images()
+        """Set aside what an earlier run wrote, the seal first; should this run fail, `locked` puts it back.
+
+        That includes what it is to ``keep`` as the name of a new file: only then all of it can be put back.
+        """
+        written = [*self._files(), *keep, *self._image_outputs()]
         if self.seal.exists():
             self.seal.replace(self._broken_seal)
-        for split in SPLITS if held_images else ():
-            self._remove_images(split, keep)
-        for split in SPLITS:
-            for path in (self.records(split), self.index(split), self.list(split)):
-                if path not in keep:
-                    path.unlink(missing_ok=True)
+        for path in written:
+            if os.path.lexists(path):
+                aside = path.parent / WORK / ASIDE
+                aside.mkdir(parents=True, exist_ok=True)
+                path.replace(aside / path.name)
 
-    def _remove_images(self, split: str, keep: set[Path]) -> None:
-        folder = self.images(split)
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif not path.match(".*.partial"):  # records of this run, in a layout where they share the folder
-                path.unlink()
-        if folder != self.channel(split):
-            with suppress(OSError):
-                folder.rmdir()
-        for path in (self.image_list(split), self.manifest(split)):
-            if path not in keep:
-                path.unlink(missing_ok=True)
-        with suppress(OSError):  # it holds what this run is to keep, or was not there
-            self.image_list(split).parent.rmdir()
+    def _files(self) -> list[Path]:
+        """All files of records and of what describes them, but for the seal."""
+        of_splits = [path for split in SPLITS for path in (self.records(split), self.index(split), self.list(split))]
+        return [*of_splits, *(self.described / name for name in REPORTS)]
+
+    def _image_outputs(self) -> list[Path]:
+        """What a run that wrote image files has left, nothing where there was none."""
+        found: list[Path] = []
+        for split in SPLITS if self.holds_images() else ():
+            folder = self.images(split)
+            if folder == self.channel(split):  # where records lie too, those of this run among them
+                found += [path for path in folder.iterdir() if not path.name.startswith(".")]
+            else:
+                found.append(folder)
+            found += [self.image_list(split), self.manifest(split)]
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the outputs alone; what a killed run left unfinished is removed before and after.
 
-        ContainerError where another process is writing here. The lock ends with the process, however it ends.
+        After an error, outputs of an earlier run are what they were, and folders that were made are gone.
+        ContainerError where another process is writing here, or where a folder is called what a file is to be. The lock
+        ends with the process, however it ends.
         """
-        self.make_folders()
-        lock = os.open(self.described, os.O_RDONLY | os.O_CLOEXEC)
+        made, lock = self._lock()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._check_names()
+            with self._replacing():
+                yield
+        except OSError as error:
+            if error.errno is not None and error.filename is None:  # not every call of the system names a file
+                error.filename = os.fspath(self.root)
+            raise
+        finally:
+            if not self.seal.exists():
+                _remove_empty(made)
             os.close(lock)
-            raise ContainerError(
-                f"another process is packing into {self.described}: wait for it, or give another folder"
-            ) from None
+
+    @contextmanager
+    def _replacing(self) -> Iterator[None]:
+        sealed = self.seal.exists()
+        self._remove_unfinished()
         try:
-            self._remove_unfinished()
             self.work.mkdir()
             yield
         finally:
-            self._remove_unfinished()
             if self.seal.exists():
                 self._broken_seal.unlink(missing_ok=True)
+            else:
+                self._put_back(sealed=sealed)
+            self._remove_unfinished()
+
+    def _lock(self) -> tuple[list[Path], int]:
+        """Return the folders that had to be made, and the lock of the outputs, for its owner to close."""
+        made: list[Path] = []
+        patience_ends = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            made += self._make_folders()
+            lock = os.open(self.described, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(lock), self.described.stat()):
+                    return made, lock
+            except FileNotFoundError:
+                pass  # the process that had the lock has removed the folder that it had made: make it again
+            except BlockingIOError:
+                if time.monotonic() > patience_ends:
+                    os.close(lock)
+                    raise ContainerError(
+                        f"another process is packing into {self.described}: wait for it, or give another folder"
+                    ) from None
+                time.sleep(LOCK_PATIENCE_SECONDS / 40)
             os.close(lock)
 
+    def _make_folders(self) -> list[Path]:
+        """Make the folders of all channels: an empty one has a meaning too; returns those that were not there."""
+        made: list[Path] = []
+        for folder in (self.described, *map(self.channel, SPLITS)):
+            made += [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise ContainerError(
+                    f"{folder} cannot be made, for a file is in its place: give another folder"
+                ) from None
+        return made
+
+    def _check_names(self) -> None:
+        for path in (self.seal, *self._files()):
+            if path.is_dir():
+                raise ContainerError(f"{path} is a folder, but is to be a file: move it away, or give another folder")
+
+    def _put_back(self, *, sealed: bool) -> None:
+        """Undo `remove_outputs`, the seal last, if there was one."""
+        for folder in self._folders():
+            aside = folder / WORK / ASIDE
+            for path in aside.iterdir() if aside.is_dir() else ():
+                path.replace(folder / path.name)
+        if sealed and self._broken_seal.exists():
+            self._broken_seal.replace(self.seal)
+
     def _remove_unfinished(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
-        for folder in {self.described, *map(self.channel, SPLITS)}:
+        for folder in self._folders():
+            shutil.rmtree(folder / WORK, ignore_errors=True)
             for path in folder.glob(".*.partial"):
-                path.unlink(missing_ok=True)
+                if UNFINISHED.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+        for split in SPLITS:
+            _remove_empty([self.image_list(split).parent])
+
+    def _folders(self) -> set[Path]:
+        """All folders that outputs may lie in."""
+        image_lists = (self.image_list(split).parent for split in SPLITS)
+        return {self.root, self.described, *map(self.channel, SPLITS), *image_lists}
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in reversed(folders):
+        with suppress(OSError):  # it is not empty, or not there
+            folder.rmdir()

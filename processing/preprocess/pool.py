@@ -6,6 +6,7 @@ no classes, labels or splits: these follow from the paths of all pools together.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ from typing import Any, NamedTuple
 from common.contract import ContainerError
 from common.files import atomic_write
 from common.lists import ListRow, read_rows
+from preprocess.convert import KEY_BYTES
 from preprocess.label import NAMES_FILE
 from preprocess.walk import Found, Rejection
 
 INDEX_FILE = "index.jsonl"
-VERSION = 1
+VERSION = 2
 MAX_NAMES_BYTES = 16 * 1024**2
 
 
@@ -29,7 +31,8 @@ class Entry(NamedTuple):
     """One image that was tried; see `preprocess.convert.Converted` for size, reason, digest, key and look.
 
     Its payload is ``length`` bytes at ``offset`` of the segment file number ``segment``; ``magic`` tells whether it
-    holds RecordIO's magic word where a record has to be split.
+    holds RecordIO's magic word where a record has to be split, ``travelled`` whether the payload comes from another
+    process, so that it has to be compared with its hash.
     """
 
     path: str
@@ -42,6 +45,7 @@ class Entry(NamedTuple):
     offset: int = 0
     length: int = 0
     magic: bool = False
+    travelled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +78,40 @@ class Payloads:
         self._open.clear()
 
     def read(self, entry: Entry) -> bytes:
-        """Return an entry's payload; ContainerError where the segment file is shorter than its entries say."""
+        """Return an entry's payload; ContainerError where the segment file does not hold what its entry says."""
         if entry.segment not in self._open:
-            self._open[entry.segment] = os.open(self._segments[entry.segment], os.O_RDONLY | os.O_CLOEXEC)
+            self._open[entry.segment] = self._open_segment(entry.segment)
         payload = os.pread(self._open[entry.segment], entry.length, entry.offset)
         if len(payload) != entry.length:
             raise ContainerError(f"{self._segments[entry.segment]} is cut off: pack the images again")
+        if entry.travelled and not _is_unchanged(payload, entry):
+            raise ContainerError(f"{self._segments[entry.segment]} is damaged at {entry.path}: pack the images again")
         return payload
+
+    def _open_segment(self, number: int) -> int:
+        try:
+            return os.open(self._segments[number], os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ContainerError(f"{self._segments[number]} is missing: pack the images again") from None
+
+
+def _is_unchanged(payload: bytes, entry: Entry) -> bool:
+    """Compare a payload with its hash: it is the file itself, or what it was encoded to."""
+    digest = hashlib.sha256(payload).digest()
+    return entry.digest == digest or entry.key == digest[:KEY_BYTES]
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Return the path of the segment file that worker ``number`` writes."""
+    return folder / f"payloads-{number}.bin"
+
+
+def clear_pool(folder: Path) -> None:
+    """Remove what lies in ``folder`` of an earlier pool; the index first, so that the rest does not pass for whole."""
+    (folder / INDEX_FILE).unlink(missing_ok=True)
+    for pattern in ("payloads-*.bin", f".{INDEX_FILE}.*.partial"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def side_files(source: Path, found: Found) -> tuple[dict[str, list[ListRow]], bytes | None]:
@@ -101,19 +132,32 @@ def _read_names(path: Path) -> bytes | None:
 def write_pool(folder: Path, pool: Pool, *, host: str, hosts: Sequence[str], fingerprint: str) -> None:
     """Write the index of a pool whose segments lie in ``folder``; the index comes last and so says that it is whole.
 
-    ``fingerprint`` names the settings that all shards of one data set must share.
+    ``fingerprint`` names the settings that all shards of one data set must share. After an error nothing of the pool is
+    left.
     """
-    head = {
+    try:
+        _write_index(folder, pool, _head(pool, host=host, hosts=hosts, fingerprint=fingerprint))
+    except BaseException:
+        clear_pool(folder)
+        raise
+
+
+def _head(pool: Pool, *, host: str, hosts: Sequence[str], fingerprint: str) -> dict[str, Any]:
+    return {
         "version": VERSION,
         "host": host,
         "hosts": list(hosts),
         "settings": fingerprint,
+        "entries": len(pool.entries),
         "segments": [path.name for path in pool.segments],
         "rejections": [[rejection.path, rejection.reason, rejection.size] for rejection in pool.rejections],
         "ignored": pool.ignored,
         "lists": {name: [[row.id, list(row.labels), row.path] for row in rows] for name, rows in pool.lists.items()},
         "names": None if pool.names is None else pool.names.hex(),
     }
+
+
+def _write_index(folder: Path, pool: Pool, head: dict[str, Any]) -> None:
     with atomic_write(folder / INDEX_FILE, "w") as file:
         file.write(json.dumps(head) + "\n")
         for entry in pool.entries:
@@ -136,7 +180,9 @@ def read_pools(folder: Path, *, fingerprint: str) -> Pool:
     merged = Pool(names=next((shard.pool.names for shard in shards if shard.pool.names is not None), None))
     for shard in shards:
         first = len(merged.segments)
-        merged.entries.extend(entry._replace(segment=first + entry.segment) for entry in shard.pool.entries)
+        merged.entries.extend(
+            entry._replace(segment=first + entry.segment, travelled=True) for entry in shard.pool.entries
+        )
         merged.segments.extend(shard.pool.segments)
         merged.rejections.extend(shard.pool.rejections)
         merged.ignored.extend(shard.pool.ignored)
@@ -158,6 +204,8 @@ def _read_shard(path: Path, fingerprint: str) -> _Shard:
             entries = [_entry(json.loads(line)) for line in file]
         if head["version"] != VERSION or head["settings"] != fingerprint:
             raise ContainerError(f"{path} was packed with other settings or another version: run the Pack step again")
+        if len(entries) != head["entries"]:
+            raise ContainerError(f"{path} is cut off: run the Pack step again")
         pool = Pool(
             entries=entries,
             segments=[path.parent / name for name in head["segments"]],

@@ -7,20 +7,28 @@ the interpreter lock, and a native crash of a decoder ends one worker instead of
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pickle
 import select
 import signal
+import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Generic, NoReturn, TypeVar
 
+from common.contract import ContainerError
+
 T = TypeVar("T")
 Span = tuple[int, int]
 Work = Callable[[int, int], list[T]]
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Python acts on a signal between two steps of its own, so one that comes just before a wait is seen after it.
+POLL_MILLISECONDS = 500
 
 
 class WorkerFailure(Exception):
@@ -67,13 +75,14 @@ class _Crew(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers.values():
-            if error is not None:
-                os.kill(worker.pid, signal.SIGKILL)
-            self._close(worker)
-        for worker in self._workers.values():
-            os.waitpid(worker.pid, 0)
-        self._workers.clear()
+        with _signals_held():
+            for worker in self._workers.values():
+                if error is not None:
+                    os.kill(worker.pid, signal.SIGKILL)
+                self._close(worker)
+            for worker in self._workers.values():
+                os.waitpid(worker.pid, 0)
+            self._workers.clear()
 
     def work(self, total: int, chunk: int, crashed: Callable[[int, str], T]) -> list[T]:
         results: dict[int, list[T]] = {}
@@ -82,7 +91,7 @@ class _Crew(Generic[T]):
         for _ in range(min(self._count, len(pending))):
             self._start(poll).give(pending.popleft())
         while any(worker.span for worker in self._workers.values()):
-            for descriptor, _ in poll.poll():
+            for descriptor, _ in poll.poll(POLL_MILLISECONDS):
                 worker = self._workers[descriptor]
                 start, stop = worker.span or (0, 0)
                 try:
@@ -111,25 +120,46 @@ class _Crew(Generic[T]):
         raise answer from WorkerFailure(f"in a worker:\n{trace}")
 
     def _start(self, poll: select.poll) -> _Worker:
-        request_read, request_write = os.pipe()
-        answer_read, answer_write = os.pipe()
-        number = self._started
-        self._started += 1
-        pid = os.fork()
-        if pid == 0:
-            # A copy of another worker's pipe would keep it from hearing that this process has gone.
+        with _signals_held():  # else one might come when there is a worker already that is not known yet
+            pipes: list[int] = []
+            parent = os.getpid()
+            try:
+                pipes += os.pipe()
+                pipes += os.pipe()
+                pid = os.fork()
+            except OSError as error:
+                for descriptor in pipes:
+                    os.close(descriptor)
+                raise ContainerError(
+                    f"worker number {self._started + 1} cannot be started: {error.strerror}; use fewer workers"
+                ) from None
+            if pid == 0:
+                self._be_worker(parent, *pipes)
+            self._started += 1
+            request_read, request_write, answer_read, answer_write = pipes
+            os.close(request_read)
+            os.close(answer_write)
+            worker = _Worker(pid=pid, requests=os.fdopen(request_write, "wb"), answers=os.fdopen(answer_read, "rb"))
+            self._workers[answer_read] = worker
+            poll.register(answer_read, select.POLLIN | select.POLLHUP)
+            return worker
+
+    def _be_worker(
+        self, parent: int, request_read: int, request_write: int, answer_read: int, answer_write: int
+    ) -> NoReturn:
+        """Serve, in the new process, which never returns into what the process that forked it was doing."""
+        try:
+            _end_with(parent)
+            # A copy of another worker's pipe would keep it from hearing that that process has gone.
             for other in self._workers.values():
                 os.close(other.requests.fileno())
                 os.close(other.answers.fileno())
             os.close(request_write)
             os.close(answer_read)
-            _serve(self._begin, number, os.fdopen(request_read, "rb"), os.fdopen(answer_write, "wb"))
-        os.close(request_read)
-        os.close(answer_write)
-        worker = _Worker(pid=pid, requests=os.fdopen(request_write, "wb"), answers=os.fdopen(answer_read, "rb"))
-        self._workers[answer_read] = worker
-        poll.register(answer_read, select.POLLIN | select.POLLHUP)
-        return worker
+            _serve(self._begin, self._started, os.fdopen(request_read, "rb"), os.fdopen(answer_write, "wb"))
+        finally:
+            # Also at the end of requests, which is how a worker hears that there is nothing left to do.
+            os._exit(0)
 
     def _bury(self, descriptor: int) -> str:
         """Forget a dead worker; return the name of the signal that ended it, or its exit status."""
@@ -145,24 +175,53 @@ class _Crew(Generic[T]):
                 file.close()
 
 
-def _serve(begin: Callable[[int], Work[T]], number: int, requests: IO[bytes], answers: IO[bytes]) -> NoReturn:
+def _serve(begin: Callable[[int], Work[T]], number: int, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are none; the signals that stop a job go to the process that forked."""
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        work: Work[T] | None = None
-        while (span := pickle.load(requests)) is not None:  # from the process that forked us
-            answer: tuple[bool, object, str]
-            try:
-                work = work or begin(number)
-                answer = (True, work(*span), "")
-            except Exception as error:
-                answer = (False, _sendable(error), traceback.format_exc())
-            pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-    finally:
-        # Also at the end of requests, which is how a worker hears that the process that forked it has gone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    work: Work[T] | None = None
+    while (span := pickle.load(requests)) is not None:  # from the process that forked us
+        answer: tuple[bool, object, str]
+        try:
+            work = work or begin(number)
+            answer = (True, work(*span), "")
+        except Exception as error:
+            answer = (False, _sendable(error), traceback.format_exc())
+        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+def _end_with(parent: int) -> None:
+    """Have the system end this process with the one that forked it, even in the middle of an image that takes long.
+
+    Otherwise it would keep what it has inherited, the lock of the outputs for one.
+    """
+    with contextlib.suppress(AttributeError):  # only Linux has it; elsewhere the end of the requests has to do
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
         os._exit(0)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let the signals that stop a job wait until the block ends.
+
+    Not by a mask: another thread of this process would take them, and the main thread act on them all the same.
+    """
+    came: list[int] = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(_raise_all, came)
+        for number in STOPPING if threading.current_thread() is threading.main_thread() else ():
+            handler = signal.getsignal(number)
+            if handler is not None:  # else it is none of Python's, which could not be put back
+                stack.callback(signal.signal, number, handler)
+                signal.signal(number, lambda number, _: came.append(number))
+        yield
+
+
+def _raise_all(numbers: list[int]) -> None:
+    for number in numbers:
+        signal.raise_signal(number)
 
 
 def _sendable(error: Exception) -> Exception:

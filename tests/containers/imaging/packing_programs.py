@@ -87,6 +87,7 @@ def finish(process: subprocess.Popen[str], outputs: Path) -> Done:
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()
         # Not `communicate`: what it has started may hold its output open.
         raise AssertionError(f"{process.args} hangs") from None
     return Done(code=process.returncode, out=out, err=err, outputs=outputs)

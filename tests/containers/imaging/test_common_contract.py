@@ -79,6 +79,17 @@ def test_a_full_disk_names_the_file(root: Path, capsys: pytest.CaptureFixture[st
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["EDQUOT", "EFBIG", "EROFS", "EIO", "EACCES", "EPERM"])
+def test_other_failures_of_the_machine_are_one_line_too(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert exit_code(fail_with(OSError(getattr(errno, name), "whatever", "/x/train.rec"))) == 1
+    message = capsys.readouterr().err
+    assert "/x/train.rec" in message
+    assert message.count("\n") == 1
+    assert "internal error" not in message
+
+
 def test_a_really_full_device_names_the_target(root: Path) -> None:
     def main() -> None:
         with AtomicFiles() as files:

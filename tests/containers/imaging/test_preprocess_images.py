@@ -241,7 +241,7 @@ def test_a_failure_leaves_nothing(make_folder: MakeFolder, tmp_path: Path) -> No
     (source / "cat/bad.png").write_bytes(b"x")
     with pytest.raises(ContainerError, match="1 of 11 images cannot be used"):
         packed(source, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_rejections_are_listed_as_for_records(make_folder: MakeFolder, tmp_path: Path) -> None:

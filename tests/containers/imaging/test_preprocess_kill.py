@@ -40,8 +40,8 @@ END = """
 run(folder.main, failure_file=None)
 """
 
-# Counts, over all processes, what changes the disk, and does ``sys.argv[1]`` at moment number ``sys.argv[2]``.
-# Writes are done in halves, with a moment between them.
+# Counts, over all processes, what changes the disk, and does ``sys.argv[1]`` at moment number ``sys.argv[2]``. The
+# first write to each file is done in halves, with a moment between them. In the end it tells of which kind they were.
 MOMENTS = (
     BEGIN
     + """
@@ -49,11 +49,12 @@ resource = __import__("resource")
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 action, target = sys.argv[1], int(sys.argv[2])
 del sys.argv[1:3]
-main, counter = os.getpid(), mmap.mmap(-1, 8)
+main, shared, kinds = os.getpid(), mmap.mmap(-1, 65536), ["fork", "convert", "pwritev", "write"]
 
-def moment():
-    number = int.from_bytes(counter[:8], "little") + 1
-    counter[:8] = number.to_bytes(8, "little")
+def moment(kind):
+    number = int.from_bytes(shared[:8], "little") + 1
+    shared[:8] = number.to_bytes(8, "little")
+    shared[7 + number] = kinds.index(kind)
     if number != target:
         return
     if action == "kill all":
@@ -71,11 +72,14 @@ def moment():
 
 def with_moments(module, name):
     original = getattr(module, name)
+    kinds.append(name)
     def wrapped(*arguments, **options):
-        moment()
+        if name == "mkdir" and os.path.isdir(arguments[0]):  # takes no space and changes nothing
+            return original(*arguments, **options)
+        moment(name)
         result = original(*arguments, **options)
         if action != "no space":
-            moment()
+            moment(name)
         return result
     setattr(module, name, wrapped)
 
@@ -83,29 +87,31 @@ for name in ("fsync", "mkdir") + (() if action == "no space" else ("replace", "u
     with_moments(os, name)
 if action != "no space":
     original_fork = os.fork
-    os.fork = lambda: (moment(), original_fork())[1]
+    os.fork = lambda: (moment("fork"), original_fork())[1]
 original_convert = preprocess.fill.convert
 
 def convert(*arguments):
     if action != "no space":
-        moment()
+        moment("convert")
     return original_convert(*arguments)
 
 def pwritev(file, buffers, offset):
-    moment()
+    moment("pwritev")
     whole = b"".join(buffers)
     written = os.pwrite(file, whole[: (len(whole) + 1) // 2], offset)
-    moment()
+    moment("pwritev")
     return written
 
 original_write = common.files._NamingFile.write
 
 def write(self, data):
     whole = memoryview(data).cast("B")
+    half = len(whole) if hasattr(self, "halved") else (len(whole) + 1) // 2
+    self.halved = True
     try:
-        moment()
-        written = original_write(self, whole[: (len(whole) + 1) // 2])
-        moment()
+        moment("write")
+        written = original_write(self, whole[:half])
+        moment("write")
     except OSError as error:
         error.filename = os.fspath(self._target)
         raise
@@ -116,7 +122,7 @@ original_main = folder.main
 
 def counted():
     original_main()
-    print("moments", int.from_bytes(counter[:8], "little"))
+    print("moments", *(kinds[kind] for kind in shared[8 : 8 + int.from_bytes(shared[:8], "little")]))
 
 folder.main = counted
 """
@@ -172,15 +178,34 @@ def old_output(source: Path, out: Path) -> dict[str, bytes]:
     return done.files
 
 
-def moments_of(action: str, source: Path, out: Path) -> tuple[int, Done]:
+def moments_of(action: str, source: Path, out: Path) -> tuple[list[str], Done]:
+    """Return the kinds of all moments of a run in their order, and the run."""
     done = drive(MOMENTS, [action, "0"], source, out, *PLANNED)
     assert done.code == 0, done.err
-    return int(done.out.split()[-1]), done
+    return done.out.rpartition("moments ")[2].split(), done
+
+
+def chosen(kinds: list[str], *, thorough: bool, part: int, parts: int, at_least: int) -> list[int]:
+    """Return the numbers of the moments to try: every few ones, or first and last of each kind and what lies evenly.
+
+    The latter are dealt out to ``parts`` tests; the very first and the very last moment are tried in all.
+    """
+    count = len(kinds)
+    if thorough:
+        return list(range(1 + part, count + 1, parts))
+    of_kind = [[number for number, kind in enumerate(kinds, start=1) if kind == name] for name in dict.fromkeys(kinds)]
+    special = sorted({number for numbers in of_kind for number in (numbers[0], numbers[-1])} - {1, count})
+    evenly = [1 + (count - 1) * (2 * step + 1) // (2 * at_least) for step in range(at_least)]
+    return sorted({1, count, *special[part::parts], *evenly[part::parts]})
+
+
+THOROUGH = pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=pytest.mark.slow)])
 
 
 def check_visible(out: Path, old: dict[str, bytes], new: dict[str, bytes], when: str) -> None:
     """Check that whatever can be seen is whole, from one run, and complete where the seal says so."""
-    seen = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and path.name[0] != "."}
+    found = out.iterdir() if out.exists() else ()
+    seen = {path.name: path.read_bytes() for path in found if path.is_file() and path.name[0] != "."}
     for name, content in seen.items():
         assert content in (old.get(name), new.get(name)), f"{name} is half-written {when}"
     if "dataset.json" in seen:
@@ -191,82 +216,92 @@ def check_visible(out: Path, old: dict[str, bytes], new: dict[str, bytes], when:
     )
 
 
-@pytest.mark.parametrize("with_bad", [True, False])
-@pytest.mark.parametrize("with_old", [True, False])
-@pytest.mark.parametrize("action", ["kill all", "kill parent"])
-def test_killed_at_any_moment(source: Path, tmp_path: Path, action: str, with_old: bool, with_bad: bool) -> None:
+def end_at(action: str, number: int, source: Path, out: Path) -> Done:
+    """Do ``action`` at a moment of a run; no process of it is left when this returns."""
+    pipe = Liveness()
+    process = start(
+        ["-c", MOMENTS, action, str(number), str(source), str(out), *PLANNED],
+        start_new_session=True,
+        pass_fds=[pipe.writer],
+    )
+    pipe.started()
+    done = finish(process, out)
+    assert pipe.all_gone(), f"a process is left after moment {number}"
+    os.close(pipe.reader)
+    return done
+
+
+# Kill what, over an earlier output, with an image that keeps the records from being written to plan.
+KILLED = [("kill all", True, True), ("kill all", True, False), ("kill all", False, True), ("kill parent", True, True)]
+KILLED_TOO = [("kill all", False, False), *(("kill parent", *rest) for rest in ((True, False), (False, True)))]
+
+
+@pytest.mark.parametrize(
+    ("action", "with_old", "with_bad", "thorough", "part"),
+    [
+        *((*case, False, part) for part, case in enumerate(KILLED)),
+        *(pytest.param(*case, True, part % 4, marks=pytest.mark.slow) for part, case in enumerate(KILLED + KILLED_TOO)),
+    ],
+)
+def test_killed_at_any_moment(
+    source: Path, tmp_path: Path, action: str, with_old: bool, with_bad: bool, thorough: bool, part: int
+) -> None:
     if not with_bad:
         (source / "cat/bad.png").unlink()
-    count, undisturbed = moments_of(action, source, tmp_path / "undisturbed")
-    assert count > 40
+    kinds, undisturbed = moments_of(action, source, tmp_path / "undisturbed")
+    assert len(kinds) > 40
     old = old_output(source, tmp_path / "old") if with_old else {}
-    # A stride keeps it to seconds; the offsets of the four cases differ, so that all moments are met together.
-    for number in range(1 + with_old + 2 * with_bad, count + 1, 4):
+    # Every fourth moment keeps it to seconds; the parts differ, so that all moments are met together.
+    for number in chosen(kinds, thorough=thorough, part=part, parts=4, at_least=12):
         out = tmp_path / f"out{number}"
         if with_old:
             shutil.copytree(tmp_path / "old", out)
-        pipe = Liveness()
-        killed = start(
-            ["-c", MOMENTS, action, str(number), str(source), str(out), *PLANNED],
-            start_new_session=True,
-            pass_fds=[pipe.writer],
-        )
-        pipe.started()
-        done = finish(killed, out)
+        done = end_at(action, number, source, out)
         assert done.code == -signal.SIGKILL, (number, done)
-        assert pipe.all_gone()
-        os.close(pipe.reader)
-        check_visible(out, old, undisturbed.files, f"after moment {number} of {count}")
+        when = f"after moment {number} of {len(kinds)}, {kinds[number - 1]}"
+        check_visible(out, old, undisturbed.files, when)
         rerun = pack_folder(source, out, *PLANNED)
         assert rerun.code == 0, rerun.err
-        assert rerun.files == undisturbed.files, f"after moment {number} of {count}"
+        assert rerun.files == undisturbed.files, when
         assert sorted(path.name for path in out.rglob("*")) == sorted(undisturbed.files)
 
 
-@pytest.mark.parametrize(("action", "code"), [("terminate", 143), ("interrupt", 130)])
-def test_stopped_at_any_moment(source: Path, tmp_path: Path, action: str, code: int) -> None:
-    count, undisturbed = moments_of(action, source, tmp_path / "undisturbed")
+@THOROUGH
+@pytest.mark.parametrize(("action", "code", "part"), [("terminate", 143, 0), ("interrupt", 130, 1)])
+def test_stopped_at_any_moment(source: Path, tmp_path: Path, action: str, code: int, part: int, thorough: bool) -> None:
+    kinds, undisturbed = moments_of(action, source, tmp_path / "undisturbed")
     old = old_output(source, tmp_path / "old")
-    for number in range(1, count + 1, 3):
+    for number in chosen(kinds, thorough=thorough, part=part, parts=2, at_least=8):
         out = tmp_path / f"out{number}"
         shutil.copytree(tmp_path / "old", out)
-        pipe = Liveness()
-        process = start(
-            ["-c", MOMENTS, action, str(number), str(source), str(out), *PLANNED],
-            start_new_session=True,
-            pass_fds=[pipe.writer],
-        )
-        pipe.started()
-        done = finish(process, out)
-        when = f"after moment {number} of {count}"
+        done = end_at(action, number, source, out)
+        when = f"after moment {number} of {len(kinds)}, {kinds[number - 1]}"
         assert (done.code, done.err) == (code, ""), when
-        assert pipe.all_gone(), when
-        os.close(pipe.reader)
         assert [path.name for path in out.rglob(".*")] == [], when
-        check_visible(out, old, undisturbed.files, when)
-        # What was complete is complete still, or gone.
-        assert done.files in ({}, old, undisturbed.files), when
+        # What was complete is complete still.
+        assert done.files in (old, undisturbed.files), when
 
 
-def test_no_space_at_any_moment(source: Path, tmp_path: Path) -> None:
-    count, undisturbed = moments_of("no space", source, tmp_path / "undisturbed")
+@THOROUGH
+def test_no_space_at_any_moment(source: Path, tmp_path: Path, thorough: bool) -> None:
+    kinds, _ = moments_of("no space", source, tmp_path / "undisturbed")
     old = old_output(source, tmp_path / "old")
-    for number in range(1, count + 1, 2):
+    for number in chosen(kinds, thorough=thorough, part=0, parts=1, at_least=4):
         out = tmp_path / f"out{number}"
         shutil.copytree(tmp_path / "old", out)
         done = drive(MOMENTS, ["no space", str(number)], source, out, *PLANNED)
-        when = f"at moment {number} of {count}: {done.err}"
+        when = f"at moment {number} of {len(kinds)}, {kinds[number - 1]}: {done.err}"
         assert done.code == 1, when
-        assert done.err.startswith("error: disk full while writing "), when
+        assert done.err.startswith(f"error: disk full while writing {out}"), when
         assert done.err.count("\n") == 1, when
         assert [path.name for path in out.rglob(".*")] == [], when
-        check_visible(out, old, undisturbed.files, when)
-        assert done.files in ({}, old), when
+        assert done.files == old, when
 
 
-def test_a_killed_worker_loses_nothing(source: Path, tmp_path: Path) -> None:
-    count, undisturbed = moments_of("kill worker", source, tmp_path / "undisturbed")
-    for number in range(1, count + 1, 2):
+@THOROUGH
+def test_a_killed_worker_loses_nothing(source: Path, tmp_path: Path, thorough: bool) -> None:
+    kinds, undisturbed = moments_of("kill worker", source, tmp_path / "undisturbed")
+    for number in chosen(kinds, thorough=thorough, part=0, parts=2, at_least=8):
         out = tmp_path / f"out{number}"
         done = drive(MOMENTS, ["kill worker", str(number)], source, out, *PLANNED)
         assert done.code == 0, (number, done.err)
@@ -653,9 +688,10 @@ def test_a_shard_leaves_nothing_of_an_earlier_one(source: Path, tmp_path: Path) 
     arguments = ("--image-size", "16", "--max-rejected-fraction", "1")
     first = pack_container(source, tmp_path / "ml", *arguments, program="preprocess.shard")
     pool = tmp_path / "ml/processing/output/pool/algo-1"
+    before = first.files.keys()
     (pool / "payloads-7.bin").write_bytes(b"of a run with more workers")
     again = pack_container(source, tmp_path / "ml", *arguments, program="preprocess.shard")
-    assert again.files.keys() == first.files.keys()
+    assert again.files.keys() == before
 
 
 def test_a_shard_that_fails_leaves_no_payloads(source: Path, tmp_path: Path) -> None:
