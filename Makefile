@@ -52,6 +52,7 @@ lint: .make/dev ## Check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	MYPYPATH=processing $(VENV)/bin/mypy -p common -p preprocess
 
 format: .make/dev ## Format the code
 	$(VENV)/bin/ruff check --fix-only --quiet .

@@ -9,9 +9,9 @@ def main() -> None:
     """The console script."""
     # Before the commands are imported: packing a thousand files takes about as long as that.
     if sys.argv[1:2] == ["pack"]:
-        from imgpipe.packer import become_packer
+        from imgpipe.packer import run_packer
 
-        become_packer(sys.argv[2:])
+        run_packer(sys.argv[2:])
     from imgpipe.cli import main as run_command
 
     run_command()

@@ -107,9 +107,9 @@ def run(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def pack(context: typer.Context) -> None:
     """Pack a folder of labelled images as RecordIO: see `imgpipe pack --help`."""
-    from imgpipe.packer import become_packer
+    from imgpipe.packer import run_packer
 
-    become_packer(context.args)
+    run_packer(context.args)
 
 
 @app.command()

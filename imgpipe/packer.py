@@ -1,18 +1,17 @@
-"""Runs the packer of the imaging container on a folder: its own program, in a process of its own."""
+"""Runs the packer of the imaging container on a folder, in this process."""
 
 from __future__ import annotations
 
-import os
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
-PROGRAM = "preprocess.folder"
+PROCESSING = Path(__file__).absolute().parent.parent / "processing"
 
 
-def become_packer(arguments: list[str]) -> NoReturn:
-    """Replace this process by the packer, which knows the options of `imgpipe pack`."""
-    processing = str(Path(__file__).absolute().parent.parent / "processing")
-    # No project code from the caller's folder; and the libraries' own threads would fight with the workers.
-    environment = {**os.environ, "PYTHONPATH": processing, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
-    os.execve(sys.executable, [sys.executable, "-m", PROGRAM, *arguments], environment)
+def run_packer(arguments: list[str]) -> None:
+    """Do what `python -m preprocess.folder` does, which knows the options of `imgpipe pack`, then exit."""
+    # First on the path, as in the container: its modules are no packages of this project, nor of the caller's folder.
+    sys.path.insert(0, str(PROCESSING))
+    sys.argv[1:] = arguments
+    import_module("common.contract").run(import_module("preprocess.folder").main, failure_file=None)

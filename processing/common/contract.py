@@ -15,7 +15,6 @@ from typing import Literal, NoReturn
 
 # SageMaker shows the first 1,024 characters of output/failure (training) and output/message (processing).
 MESSAGE_LIMIT_BYTES = 1024
-SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 SIGINT_EXIT_CODE = 128 + signal.SIGINT
 # Failures of the machine and not of the program: what they are, and the way out.
 SYSTEM_FAILURES = {
@@ -23,6 +22,7 @@ SYSTEM_FAILURES = {
     errno.EDQUOT: "disk quota used up while writing {}: free some of it, or have it raised",
     errno.EFBIG: "file too large while writing {}: raise the limit (ulimit -f), or use another file system",
     errno.EROFS: "read-only file system, so {} cannot be written: give a folder elsewhere",
+    errno.EMFILE: "too many open files at {}: raise the limit (ulimit -n)",
     errno.EIO: "input/output error at {}: the disk or the connection to it fails; use another one",
     errno.EACCES: "no permission for {}: change its permissions or those of its folder, or give another folder",
     errno.EPERM: "no permission for {}: change its owner or attributes, or give another folder",
@@ -67,9 +67,12 @@ def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"]
     """Call ``main`` and exit: 0, or 1 with the reason on stderr and in ``$ML_ROOT/output/<failure_file>``, if any.
 
     A ContainerError and a failure of the disk are one line; anything else is a bug and prints its traceback as well.
-    SIGTERM (how SageMaker stops a job) exits with 143 and SIGINT with 130, after context managers cleaned up.
+    SIGTERM (how SageMaker stops a job) exits with 143, SIGINT with 130 and SIGHUP (a terminal that is closed) with 129,
+    after context managers cleaned up.
     """
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _exit_on_signal)
     try:
         main()
     except KeyboardInterrupt:
@@ -79,8 +82,8 @@ def run(main: Callable[[], None], *, failure_file: Literal["message", "failure"]
     sys.exit(0)
 
 
-def _exit_on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(SIGTERM_EXIT_CODE)
+def _exit_on_signal(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)
 
 
 def _reason(error: Exception) -> str:

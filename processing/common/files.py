@@ -65,7 +65,7 @@ class AtomicFiles:
         begun: list[tuple[Path, Path]] = []
         try:
             if error is None:
-                self._sync()
+                self.sync()
                 for temporary, path in self._renames:
                     if temporary.is_dir() and path.is_dir():
                         _remove(path)  # unlike a file, a folder cannot take the place of another one
@@ -78,7 +78,8 @@ class AtomicFiles:
             for path in (*renamed, *left) if left else ():
                 _remove(path)
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """Close all files after bringing them to disk; then only the renames are left to do."""
         for file, target in self._open:
             file.flush()
             try:
@@ -87,6 +88,7 @@ class AtomicFiles:
                 error.filename = os.fspath(target)
                 raise
             file.close()
+        self._open.clear()
 
     def _discard(self) -> None:
         """Close all files; what cannot be flushed any more is thrown away with the file."""

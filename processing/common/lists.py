@@ -47,7 +47,7 @@ def read_rows(path: Path) -> list[ListRow]:
     for number, text in _lines(path):
         row = _row(text)
         if row is None:
-            raise ContainerError(f"{path}: line {number} is not 'id<tab>label<tab>path'")
+            raise ContainerError(f"{path}: line {number} is not 'id<tab>label<tab>path' with numbers: correct it")
         if rows and len(row.labels) != len(rows[0].labels):
             raise ContainerError(
                 f"{path}: line {number} has {len(row.labels)} labels, the first line {len(rows[0].labels)}: "

@@ -159,11 +159,6 @@ def read_records(path: Path) -> Iterator[Record]:
             offset = end
 
 
-def count_records(path: Path) -> int:
-    """Return the number of records in a .rec file, reading all of it; ContainerError where it is damaged."""
-    return sum(1 for _ in read_records(path))
-
-
 def _read_record(file: IO[bytes], start: int, path: Path) -> tuple[bytes | None, int]:
     """Read the parts of the record at ``start``: its data and the offset behind it, or None at the file's end."""
     pieces: list[bytes] = []

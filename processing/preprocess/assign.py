@@ -15,7 +15,7 @@ from preprocess.label import Item
 from preprocess.settings import SPLITS
 
 # The first images of a class are tested, the next validate, the rest train: a change of the validation share leaves the
-# test images alone.
+# test images alone, but for one image where the counts round differently.
 FILLING_ORDER = ("test", "validation", "train")
 
 # What orders clusters: hashes, or positions in hash order.
@@ -99,8 +99,8 @@ def assign(
     """Return the split of each item; items of one cluster number share one.
 
     ``keys`` orders the clusters, by the least key among a cluster's items. A stratum's counts are those of
-    `split_counts` where no cluster is larger than one image, else within one cluster of them, and no wanted split
-    stays empty. ContainerError where a stratum has fewer clusters than there are wanted splits.
+    `split_counts` where no cluster is larger than one image, and where no cluster spans strata within one cluster of
+    them. No wanted split stays empty for a stratum as far as there are clusters for it, see `check_sizes`.
     """
     wanted = [split for split in SPLITS if fractions[split] > 0]
     if len(wanted) == 1:
@@ -111,7 +111,7 @@ def assign(
     room = {stratum: split_counts(total, fractions) for stratum, total in totals.items()}
     placed: dict[str, list[_Cluster]] = {split: [] for split in SPLITS}
     for cluster in _clusters(items, clusters, keys):
-        split = _choose(cluster, room)
+        split = _choose(cluster, room, wanted)
         placed[split].append(cluster)
         for stratum, count in cluster.strata.items():
             room[stratum][split] -= count
@@ -137,13 +137,13 @@ def _clusters(items: Sequence[Item], numbers: Sequence[int], keys: Sequence[Key]
     return sorted(found.values(), key=lambda cluster: (len(cluster.strata) == 1, cluster.key))
 
 
-def _choose(cluster: _Cluster, room: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the first split with room for all of a cluster, else the one that it overfills least."""
+def _choose(cluster: _Cluster, room: Mapping[str, Mapping[str, int]], wanted: Sequence[str]) -> str:
+    """Return the first wanted split with room for all of a cluster, else the one that it overfills least."""
 
     def excess(split: str) -> int:
         return sum(max(0, count - room[stratum][split]) for stratum, count in cluster.strata.items())
 
-    return min(FILLING_ORDER, key=excess)
+    return min((split for split in FILLING_ORDER if split in wanted), key=excess)
 
 
 def _fill_empty(placed: dict[str, list[_Cluster]], wanted: Sequence[str]) -> None:
@@ -208,5 +208,5 @@ def check_sizes(
             images += f" in {apart} group{'' if apart == 1 else 's'} (copies and --group-by keep images together)"
         raise ContainerError(
             f"class {name!r} has {images}, at least {len(wanted)} are needed for {', '.join(wanted)}: add images, "
-            "remove the folder, or set a split's fraction to 0"
+            "leave the class out, or set a split's fraction to 0"
         )

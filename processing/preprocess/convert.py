@@ -78,9 +78,23 @@ def _read(path: str) -> bytes:
         os.close(descriptor)
 
 
+def load_codecs() -> None:
+    """Import the image libraries, without threads of their own: every core has a worker already.
+
+    Late: files that are kept as they are need none of them, and importing takes longer than copying a thousand files.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import cv2
+
+    import preprocess.decode
+    import preprocess.encode
+    import preprocess.fingerprint  # noqa: F401
+
+    cv2.setNumThreads(1)
+
+
 def _encode_anew(data: bytes, settings: Settings) -> tuple[bytes, int]:
-    # Late: files that are kept as they are need none of the image libraries, which take longer to import than a
-    # thousand files take to copy.
+    load_codecs()
     from preprocess.decode import read_image
     from preprocess.encode import encode_image
     from preprocess.fingerprint import difference_hash

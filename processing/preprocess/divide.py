@@ -60,16 +60,23 @@ def divide(expected: Expectation, labelled: Labelled, pool: Pool, settings: Sett
     rejections = list(pool.rejections)
     known = {rejection.path for rejection in rejections}  # a list may name what has been rejected already
     rejections += [_with_size(found, entry_of) for found in labelled.rejections if found.path not in known]
-    items, entries = [], []
+    items, entries, unreadable = [], [], []
     for item in expected.items:
         entry = entry_of[item.path]
+        if not entry.tried:
+            raise ContainerError(
+                f"{item.path} is in the sample of its class, but no instance has tried it: with lists of labels and "
+                "several instances, pack all images (ImagesPerClass 0), or use one instance"
+            )
         if entry.reason:
-            rejections.append(Rejection(path=entry.path, reason=entry.reason, size=entry.size))
+            unreadable.append(Rejection(path=entry.path, reason=entry.reason, size=entry.size))
         else:
             items.append(item)
             entries.append(entry)
-    rejections.sort(key=lambda rejection: os.fsencode(rejection.path))
-    _check_rejections(rejections, len(items) + len(rejections), settings)
+    rejections = sorted([*rejections, *unreadable], key=lambda rejection: os.fsencode(rejection.path))
+    # Of a sample only the images that were tried count: the share of all others is not known.
+    counted = unreadable if settings.images_per_class else rejections
+    _check_rejections(counted, len(items) + len(counted), settings)
     exact = exact_sets(entries)
     as_expected = len(items) == len(expected.items) and len(set(exact)) == len(items)
     return Division(
@@ -103,7 +110,7 @@ def _splits(items: Sequence[Item], labelled: Labelled, settings: Settings, *, ex
 def _missing_shares(fractions: Mapping[str, Fraction], given: set[str]) -> dict[str, Fraction]:
     """Return the shares by which the free images are divided: those of a given split are not divided again."""
     shares = {split: Fraction(0) if split in given else fractions[split] for split in ("validation", "test")}
-    return {"train": 1 - sum(shares.values()), **shares}
+    return {"train": 1 - sum(shares.values(), Fraction(0)), **shares}
 
 
 def _class_of_stratum(items: Sequence[Item], classes: Sequence[str]) -> dict[str, str]:

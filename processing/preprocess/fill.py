@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from common.recordio import holds_magic, padding
-from preprocess.convert import Converted, convert, size_of
+from preprocess.convert import convert, load_codecs, size_of
 from preprocess.pool import Entry, clear_pool, segment_path
 from preprocess.settings import Settings
 from preprocess.workers import in_workers
@@ -45,6 +46,8 @@ def fill(
     turns out as expected; the others are new files in ``folder``, where they take the place of an earlier pool.
     """
     clear_pool(folder)
+    if not settings.pass_through:
+        load_codecs()  # here, once, and not in every worker
 
     def begin(number: int) -> Callable[[int, int], list[Entry]]:
         return _Filler(
@@ -89,16 +92,18 @@ class _Filler:
         for position in range(start, stop):
             path = self._paths[position]
             try:
-                converted = convert(f"{self._source}/{path}", self._settings)
-            except (MemoryError, RecursionError) as error:
-                converted = _too_much(f"{self._source}/{path}", error)
-            entries.append(self._store(position, path, converted))
+                entries.append(self._store(position, path))
+            except MemoryError:
+                os.kill(os.getpid(), signal.SIGKILL)  # as the system does where it notices first
+            except RecursionError:
+                size = size_of(f"{self._source}/{path}")
+                entries.append(Entry(path=path, size=size, reason="reading it goes too deep (RecursionError)"))
         for file in (self._own, *self._planned):
             file.flush()
         return entries
 
-    def _store(self, position: int, path: str, converted: Converted) -> Entry:
-        size, reason, payload, digest, key, look = converted
+    def _store(self, position: int, path: str) -> Entry:
+        size, reason, payload, digest, key, look = convert(f"{self._source}/{path}", self._settings)
         if reason:
             return Entry(path=path, size=size, reason=reason)
         magic, length = holds_magic(payload), len(payload)
@@ -111,11 +116,6 @@ class _Filler:
             segment, offset = self._number, self._end
             self._end += length
         return Entry(path, size, "", digest, key, look, segment, offset, length, magic)
-
-
-def _too_much(path: str, error: Exception) -> Converted:
-    what = "takes more memory than there is" if isinstance(error, MemoryError) else "goes too deep"
-    return Converted(size=size_of(path), reason=f"reading it {what} ({type(error).__name__})")
 
 
 class GatheringFile:

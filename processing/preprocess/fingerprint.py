@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 ROWS, COLUMNS = 8, 8
 ENOUGH = 64
+GREEN = 1
 
 
 def difference_hash(pixels: npt.NDArray[np.uint8]) -> int:
@@ -17,9 +18,9 @@ def difference_hash(pixels: npt.NDArray[np.uint8]) -> int:
     change few of the bits, so that the number of different bits measures how alike two images are.
     Source: https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html
     """
-    # A sparse grid of pixels is enough for means over a ninth of the width, and saves most of the work.
+    # Green is most of brightness, and a sparse grid of it enough for means over a ninth of the width, in a third
+    # of the time that brightness of all channels takes.
     step = max(1, min(pixels.shape[:2]) // ENOUGH)
-    pixels = np.ascontiguousarray(pixels[::step, ::step])
-    gray = cv2.cvtColor(cv2.resize(pixels, (COLUMNS + 1, ROWS), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    bits = gray[:, 1:] > gray[:, :-1]
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    sparse = np.ascontiguousarray(pixels[::step, ::step, GREEN])
+    means = cv2.resize(sparse, (COLUMNS + 1, ROWS), interpolation=cv2.INTER_AREA)
+    return int.from_bytes(np.packbits(means[:, 1:] > means[:, :-1]).tobytes(), "big")

@@ -30,7 +30,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Path, Path,
         raise ContainerError(
             f"{destination} lies in {source}, whose files would change while they are read: choose a folder elsewhere"
         )
-    _check_replaced(source.resolve(), destination.resolve())
+    if parsed.output != "recordio":
+        _check_replaced(source.resolve(), destination.resolve())
     shares = _shares({split: getattr(parsed, split) for split in SPLITS})
     settings = Settings(
         image_size=parsed.resize or None,
@@ -62,13 +63,13 @@ def _shares(given: dict[str, float | None]) -> dict[str, Fraction]:
     """Return the share of every split: those not given take 0.1 each, or divide evenly what --train leaves over."""
     shares = {split: Fraction(repr(value)) for split, value in given.items() if value is not None}
     missing = [split for split in ("validation", "test") if split not in shares]
-    left = 1 - sum(shares.values())
+    left = 1 - sum(shares.values(), Fraction(0))
     if "train" in shares:
         shares |= {split: left / len(missing) for split in missing}
     else:
         shares |= dict.fromkeys(missing, DEFAULT_SHARE)
-        shares["train"] = 1 - sum(shares.values())
-    if sum(shares.values()) != 1 or min(shares.values()) < 0:
+        shares["train"] = 1 - sum(shares.values(), Fraction(0))
+    if sum(shares.values(), Fraction(0)) != 1 or min(shares.values()) < 0:
         shown = ", ".join(f"--{split} {float(shares[split]):g}" for split in SPLITS)
         raise ContainerError(f"{shown} are no shares of a whole: they must add up to 1, for instance 0.8, 0.1 and 0.1")
     return shares

@@ -59,11 +59,12 @@ def write_images(
 
 def _check_folders(layout: Layout, division: Division) -> None:
     """Refuse to replace folders that an earlier run did not write, which might be somebody's only copy of images."""
-    if layout.holds_images():
-        return
+    ours = layout.image_splits()
     for split in SPLITS:
         folder = layout.images(split)
-        if division.positions(split) and folder.is_dir() and any(folder.iterdir()):
+        if split in ours or not division.positions(split):
+            continue
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             raise ContainerError(f"{folder} is there already and was not written by a whole run: choose another folder")
 
 

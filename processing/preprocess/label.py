@@ -63,15 +63,16 @@ def label(paths: Iterable[str], *, lists: Mapping[str, list[ListRow]], names: by
     if lists:
         return _by_lists(set(paths), lists, names, where)
     parts = [(path, path.split("/")) for path in paths]
-    if _is_split_already(parts):
+    if _is_split_already(parts, where):
         return _by_folders(parts, depth=1, where=where)
     return _by_folders(parts, depth=0, where=where)
 
 
-def _is_split_already(parts: list[tuple[str, list[str]]]) -> bool:
+def _is_split_already(parts: list[tuple[str, list[str]]], where: str) -> bool:
     """Tell whether train, validation and test folders hold class folders; a class may be called train as well.
 
     They do where each has more images in folders than beside them: one stray image must not turn splits into classes.
+    ContainerError where the others do and one does not, as in test sets without labels.
     """
     surplus: dict[str, int] = defaultdict(int)
     for _, folders in parts:
@@ -79,7 +80,13 @@ def _is_split_already(parts: list[tuple[str, list[str]]]) -> bool:
             surplus[folders[0]] += 1 if len(folders) > 2 else -1  # noqa: PLR2004
     if "train" not in surplus or len(surplus) == 1 or not surplus.keys() <= SPLIT_NAMES.keys():
         return False
-    return min(surplus.values()) > 0
+    flat = sorted(name for name, count in surplus.items() if count <= 0)
+    if surplus["train"] > 0 and flat:
+        raise ContainerError(
+            f"{where}/train holds class folders, but {where}/{flat[0]} holds images without a class: move these into "
+            "class folders, or elsewhere"
+        )
+    return not flat
 
 
 def _by_folders(parts: list[tuple[str, list[str]]], *, depth: int, where: str) -> Labelled:
@@ -121,7 +128,7 @@ def _printable(names: Iterable[str]) -> list[str]:
     ]
     for earlier, later in zip(sorted(shown), sorted(shown)[1:], strict=False):
         if earlier == later:
-            raise ContainerError(f"two class folders are shown as {earlier!r}: rename one of them")
+            raise ContainerError(f"two classes are called {earlier!r}: rename one of them")
     return shown
 
 
@@ -164,7 +171,7 @@ def _splits_of_lists(lists: Mapping[str, list[ListRow]], where: str) -> dict[str
 def _why_missing(path: str, name: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         return f"{name} names a file outside the data folder"
-    return f"{name} names it, but there is no such image file"
+    return f"{name} names it, but there is no image file of that name"
 
 
 def _strata(items: list[Item]) -> list[str]:

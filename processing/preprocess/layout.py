@@ -53,7 +53,7 @@ class Layout:
         """Return the path of a split's .idx file."""
         return self.described / f"{split}.idx"
 
-    def list(self, split: str) -> Path:
+    def record_list(self, split: str) -> Path:
         """Return the path of a split's .lst file."""
         return self.described / f"{split}.lst"
 
@@ -81,19 +81,19 @@ class Layout:
 
     @property
     def work(self) -> Path:
-        """The folder of unfinished files; it lies where the records do, so that renaming them is possible."""
+        """The folder of unfinished files, in the file system of the outputs, so that renaming them is possible."""
         return self.described / WORK
 
-    def holds_images(self) -> bool:
-        """Tell whether an earlier run ended well and wrote image files here, so that their folders are ours."""
-        for seal in (self._broken_seal, self.seal):
-            try:
-                content = json.loads(seal.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                continue
-            if isinstance(content, dict) and content.get("output") in {"image", "augmented-manifest"}:
-                return True
-        return False
+    def image_splits(self) -> list[str]:
+        """Return the splits whose image files an earlier run, which ended well, wrote here: those folders are ours."""
+        try:
+            content = json.loads(self.seal.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return []
+        if not isinstance(content, dict) or content.get("output") not in {"image", "augmented-manifest"}:
+            return []
+        counts = content.get("counts")
+        return [split for split in SPLITS if isinstance(counts, dict) and counts.get(split)]
 
     def remove_outputs(self, *, keep: set[Path]) -> None:
         """Set aside what an earlier run wrote, the seal first; should this run fail, `locked` puts it back.
@@ -111,20 +111,15 @@ class Layout:
 
     def _files(self) -> list[Path]:
         """All files of records and of what describes them, but for the seal."""
-        of_splits = [path for split in SPLITS for path in (self.records(split), self.index(split), self.list(split))]
+        of_splits = [
+            path for split in SPLITS for path in (self.records(split), self.index(split), self.record_list(split))
+        ]
         return [*of_splits, *(self.described / name for name in REPORTS)]
 
     def _image_outputs(self) -> list[Path]:
         """What a run that wrote image files has left, nothing where there was none."""
-        found: list[Path] = []
-        for split in SPLITS if self.holds_images() else ():
-            folder = self.images(split)
-            if folder == self.channel(split):  # where records lie too, those of this run among them
-                found += [path for path in folder.iterdir() if not path.name.startswith(".")]
-            else:
-                found.append(folder)
-            found += [self.image_list(split), self.manifest(split)]
-        return found
+        splits = self.image_splits()
+        return [path for split in splits for path in (self.images(split), self.image_list(split), self.manifest(split))]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -150,6 +145,8 @@ class Layout:
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
+        if self._broken_seal.exists() and not self.seal.exists():  # a run was killed while it replaced outputs
+            self._put_back(sealed=True)
         sealed = self.seal.exists()
         self._remove_unfinished()
         try:
@@ -198,15 +195,21 @@ class Layout:
         return made
 
     def _check_names(self) -> None:
-        for path in (self.seal, *self._files()):
+        of_images = [path for split in SPLITS for path in (self.image_list(split), self.manifest(split))]
+        for path in (self.seal, *self._files(), *of_images):
             if path.is_dir():
                 raise ContainerError(f"{path} is a folder, but is to be a file: move it away, or give another folder")
+        for path in (self.work, *(path.parent for path in of_images)):
+            if os.path.lexists(path) and not path.is_dir():
+                raise ContainerError(f"{path} is a file, but is to be a folder: move it away, or give another folder")
 
     def _put_back(self, *, sealed: bool) -> None:
         """Undo `remove_outputs`, the seal last, if there was one."""
         for folder in self._folders():
             aside = folder / WORK / ASIDE
             for path in aside.iterdir() if aside.is_dir() else ():
+                if path.is_dir() and (folder / path.name).is_dir():  # its successor, which never became a whole
+                    shutil.rmtree(folder / path.name)
                 path.replace(folder / path.name)
         if sealed and self._broken_seal.exists():
             self._broken_seal.replace(self.seal)

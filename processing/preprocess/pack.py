@@ -121,7 +121,10 @@ def _plan(source: Path, layout: Layout, expected: Expectation, settings: Setting
 
 def _untried(source: Path, paths: Iterable[str], found: Found) -> list[Entry]:
     """Return entries of images that are not to be used: their sizes are reported, their names tell the classes."""
-    return [Entry(path=path, size=size_of(f"{source}/{path}")) for path in sorted(set(paths) & set(found.images))]
+    return [
+        Entry(path=path, size=size_of(f"{source}/{path}"), tried=False)
+        for path in sorted(set(paths) & set(found.images))
+    ]
 
 
 def _share_of_sample(paths: Sequence[str], settings: Settings) -> list[str]:
@@ -155,5 +158,6 @@ def _finish(
         written = write(files, division)
         for name, data in describing.items():
             files.open(layout.described / name).write(data)
+        files.sync()  # which may take long, and until then the earlier outputs stay where they are
         layout.remove_outputs(keep=written)
     return content

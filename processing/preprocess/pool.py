@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from preprocess.walk import Found, Rejection
 
 INDEX_FILE = "index.jsonl"
 VERSION = 2
+OTHER_OPEN_FILES = 64
 MAX_NAMES_BYTES = 16 * 1024**2
 
 
@@ -32,7 +34,7 @@ class Entry(NamedTuple):
 
     Its payload is ``length`` bytes at ``offset`` of the segment file number ``segment``; ``magic`` tells whether it
     holds RecordIO's magic word where a record has to be split, ``travelled`` whether the payload comes from another
-    process, so that it has to be compared with its hash.
+    process, so that it has to be compared with its hash. Of what is not ``tried`` only path and size are known.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
     length: int = 0
     magic: bool = False
     travelled: bool = False
+    tried: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +180,9 @@ def read_pools(folder: Path, *, fingerprint: str) -> Pool:
         raise ContainerError(
             f"{folder} lacks the shard of {', '.join(sorted(missing)) or 'every instance'}: run the Pack step again"
         )
+    if any(set(shard.hosts) != hosts for shard in shards) or len({shard.host for shard in shards}) != len(shards):
+        raise ContainerError(f"{folder} holds shards of several runs: run the Pack step again, into an empty folder")
+    _allow_open_files(sum(len(shard.pool.segments) for shard in shards))
     merged = Pool(names=next((shard.pool.names for shard in shards if shard.pool.names is not None), None))
     for shard in shards:
         first = len(merged.segments)
@@ -188,6 +194,15 @@ def read_pools(folder: Path, *, fingerprint: str) -> Pool:
         merged.ignored.extend(shard.pool.ignored)
         merged.lists.update(shard.pool.lists)
     return merged
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the limit of open files as far as it goes, for every segment is read from beginning to end of a merge."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + OTHER_OPEN_FILES
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,5 +105,5 @@ def _describe(
         for id_, position in enumerate(division.positions(split))
     ]
     files.open(layout.index(split)).write(index_bytes(index))
-    files.open(layout.list(split)).write(list_bytes(rows))
-    return {layout.index(split), layout.list(split)}
+    files.open(layout.record_list(split)).write(list_bytes(rows))
+    return {layout.index(split), layout.record_list(split)}

@@ -9,7 +9,7 @@ def print_summary(dataset: dict[str, Any]) -> None:
     """Print counts, rejections, duplicates and the content hash of dataset.json's content."""
     counts = ", ".join(f"{split} {count}" for split, count in dataset["counts"].items())
     print(f"Packed {sum(dataset['counts'].values())} images of {dataset['num_classes']} classes: {counts}")
-    print(f"Rejected {dataset['rejected']} images, ignored {dataset['ignored']} files that are no images")
+    print(f"Rejected {dataset['rejected']} images, ignored {dataset['ignored']} files that are no images or on no list")
     found = dataset["duplicates"]
     if found["exact_sets"]:
         print(

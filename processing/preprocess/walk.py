@@ -46,6 +46,8 @@ def walk(source: Path) -> Found:
     Links to folders are rejected; links out of the folder, broken ones, and what is no plain file are so where their
     names are those of images or lists. ContainerError where ``source`` or a folder in it cannot be read.
     """
+    if source.is_file():
+        raise ContainerError(f"{source} is a file: give a folder that holds one folder of images per class")
     if not source.is_dir():
         raise ContainerError(f"{source} does not exist: give a folder that holds one folder of images per class")
     found = Found()

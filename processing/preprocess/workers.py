@@ -25,10 +25,14 @@ from common.contract import ContainerError
 T = TypeVar("T")
 Span = tuple[int, int]
 Work = Callable[[int, int], list[T]]
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Python acts on a signal between two steps of its own, so one that comes just before a wait is seen after it.
 POLL_MILLISECONDS = 500
+
+
+class _WorkerDied(Exception):
+    """No answer came, or half of one."""
 
 
 class WorkerFailure(Exception):
@@ -56,7 +60,8 @@ def in_workers(
 
     ``begin(number)`` is called once in each worker and returns what works on a span ``(start, stop)`` of at most
     ``chunk`` items. An exception in a worker is raised here. When a worker dies, the items of its span are tried again
-    one by one, and an item that ends a worker by itself gets ``crashed(item, name of the signal)`` as its result.
+    one by one, and an item that ends a worker by itself gets ``crashed(item, name of the signal)`` as its result. An
+    item of a worker that was killed gets another try when all others are done, for memory may have been what lacked.
     """
     with _Crew(begin, workers=max(1, min(workers, -(-total // chunk)))) as crew:
         return crew.work(total, chunk, crashed)
@@ -90,31 +95,48 @@ class _Crew(Generic[T]):
         poll = select.poll()
         for _ in range(min(self._count, len(pending))):
             self._start(poll).give(pending.popleft())
+        killed: deque[Span] = deque()
         while any(worker.span for worker in self._workers.values()):
             for descriptor, _ in poll.poll(POLL_MILLISECONDS):
                 worker = self._workers[descriptor]
                 start, stop = worker.span or (0, 0)
                 try:
                     results[start] = self._receive(worker)
-                except EOFError:
+                except _WorkerDied:
                     poll.unregister(descriptor)
                     name = self._bury(descriptor)
-                    if stop - start == 1:
-                        results[start] = [crashed(start, name)]
-                    else:
+                    if stop - start > 1:
                         pending.extendleft((item, item + 1) for item in reversed(range(start, stop)))
+                    elif name == "SIGKILL":
+                        killed.append((start, stop))
+                    else:
+                        results[start] = [crashed(start, name)]
                     worker = self._start(poll)
                 if pending:
                     worker.give(pending.popleft())
                 else:
                     worker.span = None
+        for start, stop in killed:
+            results[start] = self._alone(start, stop, crashed)
         return [result for start in sorted(results) for result in results[start]]
+
+    def _alone(self, start: int, stop: int, crashed: Callable[[int, str], T]) -> list[T]:
+        """Return the result of one item, tried in one worker while the others have nothing to do."""
+        descriptor, worker = next(iter(self._workers.items()))
+        worker.give((start, stop))
+        try:
+            return self._receive(worker)
+        except _WorkerDied:
+            name = self._bury(descriptor)
+            if not self._workers:
+                self._start(select.poll())
+            return [crashed(start, name)]
 
     def _receive(self, worker: _Worker) -> list[T]:
         try:
             fine, answer, trace = pickle.load(worker.answers)  # from our own child
-        except (pickle.UnpicklingError, OSError) as error:
-            raise EOFError from error  # it died in the middle of its answer
+        except (EOFError, pickle.UnpicklingError, OSError) as error:
+            raise _WorkerDied from error
         if fine:
             return answer  # type: ignore[no-any-return]
         raise answer from WorkerFailure(f"in a worker:\n{trace}")
@@ -178,7 +200,8 @@ class _Crew(Generic[T]):
 def _serve(begin: Callable[[int], Work[T]], number: int, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are none; the signals that stop a job go to the process that forked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number_of_signal in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number_of_signal, signal.SIG_DFL)
     work: Work[T] | None = None
     while (span := pickle.load(requests)) is not None:  # from the process that forked us
         answer: tuple[bool, object, str]

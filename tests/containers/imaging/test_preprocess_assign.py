@@ -157,8 +157,8 @@ def test_a_sample_is_taken_of_every_given_split() -> None:
 def test_too_few_images_name_the_class_and_the_way_out() -> None:
     with pytest.raises(
         ContainerError,
-        match=r"class 'b' has 2 usable images, at least 3 are needed for train, validation, test: add images, remove "
-        r"the folder, or set a split's fraction to 0",
+        match=r"class 'b' has 2 usable images, at least 3 are needed for train, validation, test: add images, leave "
+        r"the class out, or set a split's fraction to 0",
     ):
         divided(paths(a=9, b=2))
     assert count(divided(paths(a=9, b=2), validation_fraction=0.0))["b"] == {"train": 1, "validation": 0, "test": 1}
@@ -269,6 +269,17 @@ def test_the_order_of_images_and_of_group_numbers_has_no_say(seed: int) -> None:
     moved = [1000 - numbers[position] for position in order]
     shuffled = [items[position] for position in order]
     assert dict(zip(shuffled, assign(shuffled, clusters=moved, keys=keys, fractions=wanted), strict=True)) == first
+
+
+def test_a_split_without_a_share_gets_nothing_however_full_the_others_are() -> None:
+    sizes = [{"a": 10, "b": 1}, {"a": 1, "b": 10}, {"a": 1, "b": 1}]
+    items, numbers = [], []
+    for number, strata in enumerate(sizes):
+        for name, count in strata.items():
+            items += [Item(f"{name}/{number}_{image}.png", (0.0,), name) for image in range(count)]
+            numbers += [number] * count
+    splits = assign(items, clusters=numbers, keys=numbers, fractions=shares("0.5", "0.5", "0"))
+    assert set(splits) == {"train", "validation"}
 
 
 def test_what_a_pattern_captures_names_the_group() -> None:

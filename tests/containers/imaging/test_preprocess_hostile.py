@@ -480,7 +480,7 @@ def test_names_that_leave_no_room_for_a_suffix(source: Path, tmp_path: Path, out
 
 def test_folders_that_would_be_shown_alike_are_refused(make_folder: MakeFolder, tmp_path: Path) -> None:
     source = make_folder(**{"a\tb": 4, "a\\tb": 4})
-    check_leaves_nothing(pack_folder(source, tmp_path / "out"), "two class folders are shown as")
+    check_leaves_nothing(pack_folder(source, tmp_path / "out"), "two classes are called")
 
 
 def test_names_that_differ_in_case_only(make_folder: MakeFolder, tmp_path: Path) -> None:

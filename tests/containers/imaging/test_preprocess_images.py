@@ -262,3 +262,27 @@ def test_a_folder_beside_earlier_records_is_never_removed(make_folder: MakeFolde
     with pytest.raises(ContainerError, match="train"):
         packed(source, tmp_path / "out")
     assert precious.read_text() == "the only copy"
+
+
+def test_a_folder_of_a_split_that_no_run_wrote_is_never_removed(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """An earlier run of images owns the folders of its own splits only."""
+    source = make_folder(cat=5, dog=5)
+    packed(source, tmp_path / "out", validation_fraction=0.0, test_fraction=0.0)
+    precious = tmp_path / "out/test/precious.txt"
+    precious.parent.mkdir()
+    precious.write_text("the only copy")
+    packed(source, tmp_path / "out", output="recordio", validation_fraction=0.0, test_fraction=0.0)
+    assert not (tmp_path / "out/train").exists()
+    assert precious.read_text() == "the only copy"
+    with pytest.raises(ContainerError, match=r"out/test is there already"):
+        packed(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["train", "train_lst", ".packing"])
+def test_a_file_in_the_place_of_a_folder(make_folder: MakeFolder, tmp_path: Path, name: str) -> None:
+    source = make_folder(cat=5, dog=5)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(ContainerError, match=f"out/{name} is"):
+        packed(source, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]

@@ -62,7 +62,7 @@ def test_too_few_classes_name_what_is_there() -> None:
 def test_names_that_cannot_be_printed_are_shown_escaped() -> None:
     found = by_folders("a\nb/1.png", "\udcff/1.png", "\U0001f600 é/1.png")
     assert found.classes == ["a\\nb", "\\udcff", "\U0001f600 é"]
-    with pytest.raises(ContainerError, match=r"two class folders are shown as 'a\\\\nb': rename one of them"):
+    with pytest.raises(ContainerError, match=r"two classes are called 'a\\\\nb': rename one of them"):
         by_folders("a\nb/1.png", "a\\nb/1.png")
 
 
@@ -113,6 +113,12 @@ def test_an_image_beside_the_class_folders_does_not_make_classes_of_the_splits(s
     found = by_folders("train/cat/1.png", "train/dog/1.png", "test/cat/1.png", "test/dog/1.png", stray)
     assert found.classes == ["cat", "dog"]
     assert [rejection.path for rejection in found.rejections] == [stray]
+
+
+def test_class_folders_in_train_alone_are_an_error() -> None:
+    """As where the images of a test set have no labels: they are no class called test."""
+    with pytest.raises(ContainerError, match=r"train holds class folders, but data/test holds images without a class"):
+        by_folders("train/cat/1.png", "train/dog/1.png", "test/1.png")
 
 
 def test_a_single_list_labels_and_leaves_the_split_open() -> None:
@@ -169,7 +175,7 @@ def test_listed_files_that_are_not_there_are_rejected() -> None:
         ],
     )
     assert {rejection.path: rejection.reason for rejection in found.rejections} == {
-        "gone.png": "x.lst names it, but there is no such image file",
+        "gone.png": "x.lst names it, but there is no image file of that name",
         "../secret.png": "x.lst names a file outside the data folder",
         "/etc/x.png": "x.lst names a file outside the data folder",
     }

@@ -334,3 +334,51 @@ def test_real_transparent_pngs_in_mxnet(shared_data: Path, tmp_path: Path, read_
     for found, path in zip(pixels, read_list(tmp_path / "out/dataset/test.lst").values(), strict=True):
         assert np.array_equal(found, read_image((source / path).read_bytes(), short_side=32))
     assert dataset["classes"] == ["bicycle", "motorcycle"]
+
+
+def test_outputs_that_a_killed_run_had_set_aside_come_back(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """As after a kill between two renames, when the next run fails as well."""
+    source, out = make_folder(cat=6, dog=6), tmp_path / "out"
+    layout = Layout(root=out, flat=True)
+    pack(source, layout, settings())
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with layout.locked():
+        pass
+    layout.remove_outputs(keep=set())
+    assert sorted(path.name for path in out.iterdir()) == [".dataset.json.replaced", ".packing"]
+    (out / "train.rec").write_bytes(b"of the run that was killed")
+    (source / "cat/bad.png").write_bytes(b"bad")
+    with pytest.raises(ContainerError, match="1 of 13 images cannot be used"):
+        pack(source, layout, settings())
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_shards_of_several_runs_are_not_merged(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=6, dog=6)
+    for host, hosts in (("algo-1", ["algo-1", "algo-2"]), ("algo-2", ["algo-1", "algo-2"]), ("algo-3", ["algo-3"])):
+        pack_shard(source, tmp_path / "pool", settings(), host=host, hosts=hosts)
+    with pytest.raises(ContainerError, match="holds shards of several runs"):
+        merge_shards(tmp_path / "pool", Layout(root=tmp_path / "out"), settings())
+
+
+def test_a_sample_that_a_list_makes_impossible_is_named(make_folder: MakeFolder, tmp_path: Path) -> None:
+    """An instance samples by folders, for it may not hold the list that says what the classes are."""
+    source = make_folder(all=60)
+    names = sorted(path.name for path in (source / "all").iterdir())
+    (source / "a.lst").write_text("".join(f"{n}\t{int(n < 5)}\tall/{name}\n" for n, name in enumerate(names)))
+    chosen = settings(images_per_class=5)
+    alone = pack(source, Layout(root=tmp_path / "alone"), chosen)
+    assert sum(alone["counts"].values()) == 10
+    pack_shard(source, tmp_path / "pool", chosen, host="algo-1", hosts=["algo-1"])
+    with pytest.raises(ContainerError, match="no instance has tried it: with lists of labels"):
+        merge_shards(tmp_path / "pool", Layout(root=tmp_path / "out"), chosen)
+
+
+def test_the_rejected_share_of_a_sample_counts_what_was_tried(make_folder: MakeFolder, tmp_path: Path) -> None:
+    source = make_folder(cat=30, dog=30)
+    for number in range(30):
+        (source / f"cat/{number}.heic").write_bytes(b"x")
+    dataset = pack(source, Layout(root=tmp_path / "out"), settings(images_per_class=5))
+    assert (sum(dataset["counts"].values()), dataset["rejected"]) == (10, 30)
+    with pytest.raises(ContainerError, match="30 of 90 images cannot be used"):
+        pack(source, Layout(root=tmp_path / "out"), settings())
