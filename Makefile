@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 ENV ?= dev
+PIPELINE ?= train
 DATA ?=
 ARGS ?=
 STACK ?=
@@ -24,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack requirements clean
+.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,8 @@ setup: .make/run ## Install what the local run needs, in .venv and .venv-mxnet
 
 setup-dev: .make/dev ## Install what tests and linters need too
 
-local: .make/run ## Run the whole pipeline here: DATA=folder, ARGS="--param Epochs=5"
-	@$(VENV)/bin/imgpipe run $(if $(DATA),--data "$(DATA)") --env $(ENV) $(ARGS)
+local: .make/run ## Run a whole pipeline here: DATA=folder, PIPELINE=tune, ARGS="--param Epochs=5"
+	@$(VENV)/bin/imgpipe run $(if $(DATA),--data "$(DATA)") --env $(ENV) --pipeline $(PIPELINE) $(ARGS)
 
 test: .make/dev ## Run linters and all tests
 	$(MAKE) lint
@@ -76,14 +77,17 @@ adopt: .make/cdk ## Take a retained resource back into STACK of ENV before deplo
 destroy: .make/cdk ## Delete the stacks of ENV
 	$(CDK) destroy --all
 
-definition: .make/run ## Print the pipeline definition of ENV
-	@$(VENV)/bin/python -m pipeline_def $(ENV)
+definition: .make/run ## Print the definition of a pipeline of ENV: PIPELINE=tune
+	@$(VENV)/bin/python -m pipeline_def $(ENV) $(PIPELINE)
 
 golden: .make/dev ## Write the golden definition anew after a wished change
 	GOLDEN_UPDATE=1 $(VENV)/bin/python -m pytest -q tests/unit/pipeline_def/test_golden_definition.py
 
 bench-pack: .make/run ## Compare packing with MXNet's im2rec.py: ARGS="--only photos --rounds 3"
 	@$(VENV)/bin/python -m benchmarks.pack $(ARGS)
+
+bench-train: .make/run ## Compare training with MXNet's Module.fit: ARGS="--only small --rounds 3"
+	@$(VENV)/bin/python -m benchmarks.training $(ARGS)
 
 requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from infra.definition import definition_in_background
+from infra.definition import definitions_in_background
 from infra.environments import load_environment, requested_environment
 from infra.errors import InfraError
 from infra.node import use_node
@@ -15,10 +15,10 @@ def main() -> int:
     try:
         settings = load_environment(requested_environment())
         use_node()
-        with definition_in_background(settings) as definition:
+        with definitions_in_background(settings) as definitions:
             from infra.app import synthesise  # starts the CDK's kernel, which needs the node
 
-            synthesise(settings, definition=definition)
+            synthesise(settings, definitions=definitions)
     except InfraError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 
 from infra.dataset_stack import DatasetStack
-from infra.definition import definition_of
+from infra.definition import definitions_of
 from infra.environments import ROOT
 from infra.errors import InfraError
 from infra.nag import add_checks
@@ -23,11 +23,11 @@ def build_app(
     *,
     outdir: Path | None = None,
     processing: Path | None = None,
-    definition: Callable[[], str] | None = None,
+    definitions: Callable[[], Mapping[str, str]] | None = None,
 ) -> cdk.App:
     """The unsynthesised app; `outdir` defaults to CDK_OUTDIR, `processing` (the images' source) to the repository's.
 
-    `definition` gives the pipeline's definition once it is needed; by default it is built then.
+    `definitions` gives the pipelines' definitions once they are needed; by default they are built then.
 
     cdk.json's context is read here too, because only the CDK's command line reads it by itself: without it a direct
     run would have other feature flags, and so another template.
@@ -48,7 +48,7 @@ def build_app(
         data_bucket=dataset.data_bucket.name,
         artifact_bucket=dataset.artifact_bucket.name,
         processing=processing or ROOT / "processing",
-        definition=definition() if definition else definition_of(settings),
+        definitions=definitions() if definitions else definitions_of(settings),
     )
     training.add_stack_dependency(dataset)
     for key, value in {"project": settings.project, "environment": settings.environment, **settings.tags}.items():
@@ -57,9 +57,9 @@ def build_app(
     return app
 
 
-def synthesise(settings: EnvironmentSettings, *, definition: Callable[[], str]) -> None:
+def synthesise(settings: EnvironmentSettings, *, definitions: Callable[[], Mapping[str, str]]) -> None:
     """Writes the cloud assembly to CDK_OUTDIR (default: a new temporary folder); raises InfraError on a finding."""
-    app = build_app(settings, definition=definition)
+    app = build_app(settings, definitions=definitions)
     try:
         app.synth()
     except RuntimeError as error:

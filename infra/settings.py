@@ -74,6 +74,10 @@ class EnvironmentSettings(BaseModel):
         """Name of a bucket; the account and region make it unique, so that no random part is needed."""
         return f"{self.prefix}-{purpose}-{account}-{self.region}"
 
+    def pipeline_name(self, pipeline: str) -> str:
+        """Name of a pipeline; `pipeline` is one of pipeline_def's PIPELINES."""
+        return f"{self.prefix}-{pipeline}"
+
     @model_validator(mode="after")
     def _check_bucket_names_fit(self) -> Self:
         longest = len(self.bucket_name(_LONGEST_BUCKET_PURPOSE, account="0" * _ACCOUNT_DIGITS))

@@ -1,15 +1,21 @@
-"""The training stack: the pipeline, and what it needs to run and to register models."""
+"""The training stack: the pipelines, and what they need to run and to register models."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from infra.constructs.check_base_function import CheckBaseFunction
 from infra.constructs.container_images import ContainerImages
 from infra.constructs.execution_role import ExecutionRole, Grants
+from infra.constructs.list_trials_function import ListTrialsFunction
 from infra.constructs.model_group import ModelGroup
 from infra.constructs.pipeline import Pipeline
 from infra.constructs.resolve_function import ResolveFunction
@@ -18,10 +24,28 @@ from infra.stack import EnvironmentStack
 from pipeline_def import placeholders
 
 _ECR_IMAGE = re.compile(r"\b(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9._/-]+)")
+_PRETRAINED_PREFIX = "pretrained"
+_DESCRIPTIONS = {
+    "train": "Image classification: folder of labelled images to registered model",
+    "tune": "Image classification: search for hyperparameters, whose best model is registered",
+    "retrain": "Image classification: an earlier model trained on with the images that there are now",
+}
+
+
+@dataclass(frozen=True)
+class _Functions:
+    """The functions behind the Lambda steps."""
+
+    resolve: lambda_.IFunction
+    check_base: lambda_.IFunction
+    list_trials: lambda_.IFunction
 
 
 class TrainingStack(EnvironmentStack):
-    """Execution role, images, model package group, Resolve function and pipeline; buckets are given by their names."""
+    """Execution role, images, model package group, functions and pipelines; buckets are given by their names.
+
+    `definitions` maps each pipeline to its definition.
+    """
 
     def __init__(
         self,
@@ -32,54 +56,110 @@ class TrainingStack(EnvironmentStack):
         data_bucket: str,
         artifact_bucket: str,
         processing: Path,
-        definition: str,
+        definitions: Mapping[str, str],
     ) -> None:
-        super().__init__(scope, stack_id, settings=settings, description=f"{settings.prefix}: the training pipeline")
-        data_prefix = settings.pipeline.input_prefix.split("/", maxsplit=1)[0]
-        images = ContainerImages(self, "Images", processing=processing)
-        self.model_group = ModelGroup(self, "Models", settings=settings)
-        resolve = ResolveFunction(
-            self, "Resolve", settings=settings, data_bucket=data_bucket, data_prefix=data_prefix
-        ).function
-        grants = Grants(
-            data_bucket=data_bucket,
-            data_prefix=data_prefix,
-            artifact_bucket=artifact_bucket,
-            repository_arns=[images.imaging.repository.repository_arn, *self._service_repositories(definition)],
-            model_group=self.model_group,
-            resolve_function=resolve,
+        super().__init__(scope, stack_id, settings=settings, description=f"{settings.prefix}: the training pipelines")
+        self._settings, self._data_bucket, self._artifact_bucket = settings, data_bucket, artifact_bucket
+        # Any data set and any weights below the same first folders may be named when an execution starts.
+        self._data_prefixes = tuple(
+            dict.fromkeys((settings.pipeline.input_prefix.split("/", maxsplit=1)[0], _PRETRAINED_PREFIX))
         )
-        self.role = ExecutionRole(self, "Execution", grants=grants).role
-        self.pipeline = Pipeline(
-            self,
-            "Training",
-            settings=settings,
-            definition=definition,
-            values={
-                placeholders.DATA_BUCKET: data_bucket,
-                placeholders.ARTIFACT_BUCKET: artifact_bucket,
-                placeholders.EXECUTION_ROLE_ARN: self.role.role_arn,
-                placeholders.RESOLVE_FUNCTION_ARN: resolve.function_arn,
-                placeholders.IMAGING_IMAGE_URI: images.imaging.image_uri,
-                placeholders.MXNET_IMAGE_URI: images.mxnet.image_uri,
-                placeholders.MODEL_PACKAGE_GROUP_NAME: self.model_group.group_name,
-            },
-            role=self.role,
-        ).pipeline
-        self.pipeline.node.add_dependency(self.model_group)
-        self._output("PipelineName", self.pipeline.ref)
-        self._output("DataBucketName", data_bucket)
-        self._output("ArtifactBucketName", artifact_bucket)
-        self._output("ModelPackageGroupName", self.model_group.group_name)
-        self._output("ExecutionRoleArn", self.role.role_arn)
-        self._output("DatasetUri", f"s3://{data_bucket}/{settings.pipeline.input_prefix}/")
+        images = ContainerImages(self, "Images", processing=processing, with_gpu=settings.pipeline.train.on_gpu_trainer)
+        self.model_group = ModelGroup(self, "Models", settings=settings)
+        functions = self._build_functions()
+        repositories = [images.repository_arn, *self._service_repositories(definitions)]
+        self.role = ExecutionRole(self, "Execution", grants=self._grants(functions, repositories)).role
+        self.pipelines = self._build_pipelines(definitions, self._values(images, functions))
+        self._build_outputs()
 
-    def _service_repositories(self, definition: str) -> list[str]:
-        """ARNs of the repositories of AWS's own images, as the definition names them."""
+    def _build_functions(self) -> _Functions:
+        settings, artifacts = self._settings, self._artifact_bucket
+        resolve = ResolveFunction(
+            self,
+            "Resolve",
+            settings=settings,
+            data_bucket=self._data_bucket,
+            data_prefix=self._data_prefixes[0],
+            artifact_bucket=artifacts,
+            model_group=self.model_group,
+        )
+        check_base = CheckBaseFunction(
+            self,
+            "CheckBase",
+            settings=settings,
+            readable={artifacts: ("executions", "models"), self._data_bucket: self._data_prefixes},
+        )
+        list_trials = ListTrialsFunction(self, "ListTrials", settings=settings, artifact_bucket=artifacts)
+        return _Functions(resolve.function, check_base.function, list_trials.function)
+
+    def _grants(self, functions: _Functions, repository_arns: list[str]) -> Grants:
+        pipeline = self._settings.pipeline
+        names = [self._settings.pipeline_name(name) for name in _DESCRIPTIONS]
+        return Grants(
+            data_bucket=self._data_bucket,
+            data_prefixes=self._data_prefixes,
+            artifact_bucket=self._artifact_bucket,
+            pretrained_uri=pipeline.train.pretrained_model_uri,
+            repository_arns=repository_arns,
+            model_group=self.model_group,
+            functions=(functions.resolve, functions.check_base, functions.list_trials),
+            # An experiment has the name of its pipeline.
+            experiments=names if pipeline.experiments else (),
+            tracking_server_arn=pipeline.tracking_server_arn,
+        )
+
+    def _values(self, images: ContainerImages, functions: _Functions) -> dict[str, str]:
+        """A value for each placeholder that some definition holds."""
+        gpu = {placeholders.MXNET_GPU_IMAGE_URI: images.mxnet_gpu.image_uri} if images.mxnet_gpu else {}
+        return gpu | {
+            placeholders.DATA_BUCKET: self._data_bucket,
+            placeholders.ARTIFACT_BUCKET: self._artifact_bucket,
+            placeholders.EXECUTION_ROLE_ARN: self.role.role_arn,
+            placeholders.RESOLVE_FUNCTION_ARN: functions.resolve.function_arn,
+            placeholders.CHECK_BASE_FUNCTION_ARN: functions.check_base.function_arn,
+            placeholders.LIST_TRIALS_FUNCTION_ARN: functions.list_trials.function_arn,
+            placeholders.IMAGING_IMAGE_URI: images.imaging.image_uri,
+            placeholders.MXNET_IMAGE_URI: images.mxnet.image_uri,
+            placeholders.MODEL_PACKAGE_GROUP_NAME: self.model_group.group_name,
+        }
+
+    def _build_pipelines(
+        self, definitions: Mapping[str, str], values: Mapping[str, str]
+    ) -> dict[str, sagemaker.CfnPipeline]:
+        unused = values.keys() - frozenset().union(*map(placeholders.find, definitions.values()))
+        if unused:
+            raise ValueError(f"pipeline definitions: no definition uses the values {sorted(unused)}")
+        pipelines = {}
+        for name, definition in definitions.items():
+            pipelines[name] = Pipeline(
+                self,
+                name.capitalize(),
+                settings=self._settings,
+                name=name,
+                description=_DESCRIPTIONS[name],
+                definition=definition,
+                values=values,
+                role=self.role,
+            ).pipeline
+            pipelines[name].node.add_dependency(self.model_group)
+        return pipelines
+
+    def _service_repositories(self, definitions: Mapping[str, str]) -> list[str]:
+        """ARNs of the repositories of AWS's own images, as the definitions name them."""
+        images = {image for definition in definitions.values() for image in _ECR_IMAGE.findall(definition)}
         return [
             self.format_arn(service="ecr", account=account, region=region, resource="repository", resource_name=name)
-            for account, region, name in sorted(set(_ECR_IMAGE.findall(definition)))
+            for account, region, name in sorted(images)
         ]
+
+    def _build_outputs(self) -> None:
+        for name, pipeline in self.pipelines.items():
+            self._output(f"{name.capitalize()}PipelineName", pipeline.ref)
+        self._output("DataBucketName", self._data_bucket)
+        self._output("ArtifactBucketName", self._artifact_bucket)
+        self._output("ModelPackageGroupName", self.model_group.group_name)
+        self._output("ExecutionRoleArn", self.role.role_arn)
+        self._output("DatasetUri", f"s3://{self._data_bucket}/{self._settings.pipeline.input_prefix}/")
 
     def _output(self, name: str, value: str) -> None:
         cdk.CfnOutput(self, name, value=value)

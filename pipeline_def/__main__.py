@@ -1,4 +1,4 @@
-"""`python -m pipeline_def [ENVIRONMENT]` prints the definition of an environment's pipeline."""
+"""`python -m pipeline_def [ENVIRONMENT] [PIPELINE]` prints the definition of one of an environment's pipelines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from pipeline_def.settings import PipelineSettings
+from pipeline_def.settings import PIPELINES, PipelineSettings
 
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
 
@@ -19,7 +19,9 @@ def main() -> None:
     names = sorted(path.stem for path in ENVIRONMENTS.glob("*.yaml"))
     parser = argparse.ArgumentParser(prog="python -m pipeline_def", description=__doc__)
     parser.add_argument("environment", nargs="?", default="dev", choices=names, help="default: dev")
-    name = parser.parse_args().environment
+    parser.add_argument("pipeline", nargs="?", default=PIPELINES[0], choices=PIPELINES, help=f"default: {PIPELINES[0]}")
+    arguments = parser.parse_args()
+    name = arguments.environment
     content = yaml.safe_load((ENVIRONMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
     try:
         settings = PipelineSettings.model_validate(content.get("pipeline", {}))
@@ -29,7 +31,7 @@ def main() -> None:
     # Late, because importing the SDK takes seconds and a mistake in the settings should not.
     from pipeline_def.definition import build_definition
 
-    print(build_definition(settings, region=content["region"]))
+    print(build_definition(settings, pipeline=arguments.pipeline, region=content["region"]))
 
 
 if __name__ == "__main__":

@@ -1,57 +1,65 @@
-"""The pipeline's definition as JSON text: equal settings give equal text."""
+"""The definition of a pipeline as JSON text: equal settings give equal text."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from pipeline_def.sdk import STAND_IN_ROLE_ARN, offline_session  # first: it prepares the SDK's import
 
+from sagemaker.core.workflow.execution_variables import ExecutionVariables  # isort: skip
 from sagemaker.mlops.workflow.pipeline import Pipeline  # isort: skip
+from sagemaker.mlops.workflow.pipeline_experiment_config import PipelineExperimentConfig  # isort: skip
 
 from pipeline_def.parameters import build_parameters
+from pipeline_def.pipelines import retrain, train, tune
 from pipeline_def.placeholders import EXECUTION_ROLE_ARN, placeholder
-from pipeline_def.settings import PipelineSettings
+from pipeline_def.settings import PIPELINES, PipelineSettings
 from pipeline_def.steps.context import Context
-from pipeline_def.steps.evaluate import evaluate_step
-from pipeline_def.steps.gate import gate_step
-from pipeline_def.steps.package import package_step
-from pipeline_def.steps.preprocess import preprocess_steps
-from pipeline_def.steps.register import DEFINITION_VERSION, register_step
-from pipeline_def.steps.resolve import resolve_step
-from pipeline_def.steps.train import train_step
+from pipeline_def.steps.register import DEFINITION_VERSION
+
+_STEPS: Final[Mapping[str, Callable[[Context], list[Any]]]] = {
+    "train": train.steps,
+    "tune": tune.steps,
+    "retrain": retrain.steps,
+}
 
 
-def build_definition(settings: PipelineSettings, *, region: str) -> str:
-    """The definition of the training pipeline, with ${Name} placeholders for what CloudFormation knows.
+def build_definition(settings: PipelineSettings, *, pipeline: str, region: str) -> str:
+    """The definition of a pipeline, with ${Name} placeholders for what CloudFormation knows.
 
-    Needs neither credentials nor network. Placeholders are those of `pipeline_def.placeholders.NAMES`.
+    `pipeline` is one of PIPELINES, else ValueError. Needs neither credentials nor network. Placeholders are some of
+    `pipeline_def.placeholders.NAMES`.
     """
+    if pipeline not in _STEPS:
+        raise ValueError(f"pipeline {pipeline!r} is unknown: use one of {', '.join(PIPELINES)}")
     context = Context(
-        session=offline_session(region), region=region, settings=settings, parameters=build_parameters(settings)
+        session=offline_session(region),
+        region=region,
+        settings=settings,
+        parameters=build_parameters(settings, pipeline=pipeline),
     )
-    pipeline = Pipeline(
-        name="train",  # not part of the definition,
+    built = Pipeline(
+        name=pipeline,  # not part of the definition
         parameters=context.parameters.all(),
-        steps=_steps(context),
+        steps=_STEPS[pipeline](context),
         sagemaker_session=context.session,
-        pipeline_experiment_config=None,  # experiments would outlive the stacks
+        pipeline_experiment_config=_experiment(settings),
     )
-    definition = _prune(json.loads(pipeline.definition()))
+    definition = _prune(json.loads(built.definition()))
+    if settings.tracking_server_arn:
+        definition["MlflowConfig"] = {"MlflowResourceArn": settings.tracking_server_arn}
     text = json.dumps(definition, indent=1, ensure_ascii=True)
     return _stamp(text.replace(STAND_IN_ROLE_ARN, placeholder(EXECUTION_ROLE_ARN)))
 
 
-def _steps(context: Context) -> list[Any]:
-    resolve = resolve_step(context)
-    *packing, preprocess = preprocess_steps(context, resolve)
-    train = train_step(context, preprocess)
-    evaluate = evaluate_step(context, preprocess, train)
-    package = package_step(context, preprocess, train, evaluate)
-    register = register_step(context, train, package)
-    gate = gate_step(context, evaluate, if_passed=[package, register])
-    return [resolve, *packing, preprocess, train, evaluate, gate]
+def _experiment(settings: PipelineSettings) -> PipelineExperimentConfig | None:
+    """An experiment of the pipeline's name, in which each execution is a trial."""
+    if not settings.experiments:
+        return None
+    return PipelineExperimentConfig(ExecutionVariables.PIPELINE_NAME, ExecutionVariables.PIPELINE_EXECUTION_ID)
 
 
 def _prune(value: Any) -> Any:

@@ -24,9 +24,6 @@ NOT_SETTABLE: Final = {
     "image_shape": "it follows preprocess.image_size",
     "seed": "it follows preprocess.seed",
     "resize": "images are resized when they are packed, set preprocess.resize",
-    "checkpoint_frequency": "the best epoch alone is kept and evaluated",
-    "multi_label": "the packed images have one label each",
-    "use_weighted_loss": "it is for images of several labels, and the packed ones have one",
 }
 
 

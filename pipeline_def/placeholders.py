@@ -13,8 +13,11 @@ DATA_BUCKET: Final = "DataBucket"
 ARTIFACT_BUCKET: Final = "ArtifactBucket"
 EXECUTION_ROLE_ARN: Final = "ExecutionRoleArn"
 RESOLVE_FUNCTION_ARN: Final = "ResolveFunctionArn"
+CHECK_BASE_FUNCTION_ARN: Final = "CheckBaseFunctionArn"
+LIST_TRIALS_FUNCTION_ARN: Final = "ListTrialsFunctionArn"
 IMAGING_IMAGE_URI: Final = "ImagingImageUri"
 MXNET_IMAGE_URI: Final = "MxnetImageUri"
+MXNET_GPU_IMAGE_URI: Final = "MxnetGpuImageUri"
 MODEL_PACKAGE_GROUP_NAME: Final = "ModelPackageGroupName"
 
 NAMES: Final = frozenset(
@@ -23,8 +26,11 @@ NAMES: Final = frozenset(
         ARTIFACT_BUCKET,
         EXECUTION_ROLE_ARN,
         RESOLVE_FUNCTION_ARN,
+        CHECK_BASE_FUNCTION_ARN,
+        LIST_TRIALS_FUNCTION_ARN,
         IMAGING_IMAGE_URI,
         MXNET_IMAGE_URI,
+        MXNET_GPU_IMAGE_URI,
         MODEL_PACKAGE_GROUP_NAME,
     }
 )

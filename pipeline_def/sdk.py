@@ -37,8 +37,13 @@ def offline_session(region: str) -> PipelineSession:
     warnings.filterwarnings("ignore", message="Running within a PipelineSession")
     for name in ("sagemaker", "sagemaker.config"):  # the second has a level of its own
         logging.getLogger(name).setLevel(logging.ERROR)
-    boto_session = boto3.Session(region_name=region, aws_access_key_id="definition", aws_secret_access_key="definition")
-    return PipelineSession(boto_session=boto_session, default_bucket=placeholder(ARTIFACT_BUCKET))
+    return PipelineSession(boto_session=_boto_session(region), default_bucket=placeholder(ARTIFACT_BUCKET))
+
+
+@functools.cache
+def _boto_session(region: str) -> boto3.Session:
+    """Shared by the pipelines of a region: each reads the service models anew."""
+    return boto3.Session(region_name=region, aws_access_key_id="definition", aws_secret_access_key="definition")
 
 
 def training_arguments(trainer: ModelTrainer) -> Any:

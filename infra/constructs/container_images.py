@@ -17,19 +17,32 @@ _NEVER = ("**/__pycache__", "**/*.pyc", "**/.*_cache", "**/.DS_Store")
 
 
 class ContainerImages(Construct):
-    """One asset per image, for linux/amd64 (MXNet has wheels for nothing else)."""
+    """One asset per image, for linux/amd64 (MXNet has wheels for nothing else).
 
-    def __init__(self, scope: Construct, construct_id: str, *, processing: Path) -> None:
+    `mxnet_gpu` is the image `mxnet` with MXNet for GPUs, the target `gpu` of its Dockerfile; None without `with_gpu`,
+    because it is large. All assets lie in one repository, the bootstrap's.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, processing: Path, with_gpu: bool) -> None:
         super().__init__(scope, construct_id)
-        self.imaging = self._asset("imaging", processing)
-        self.mxnet = self._asset("mxnet", processing)
+        self.imaging = self._asset("Imaging", processing, image="imaging")
+        self.mxnet = self._asset("Mxnet", processing, image="mxnet")
+        self.mxnet_gpu = self._asset("MxnetGpu", processing, image="mxnet", target="gpu") if with_gpu else None
 
-    def _asset(self, name: str, processing: Path) -> ecr_assets.DockerImageAsset:
+    @property
+    def repository_arn(self) -> str:
+        """ARN of the repository of all assets."""
+        return self.imaging.repository.repository_arn
+
+    def _asset(
+        self, construct_id: str, processing: Path, *, image: str, target: str | None = None
+    ) -> ecr_assets.DockerImageAsset:
         return ecr_assets.DockerImageAsset(
             self,
-            name.capitalize(),
+            construct_id,
             directory=str(processing),
-            file=f"containers/{name}/Dockerfile",
+            file=f"containers/{image}/Dockerfile",
+            target=target,
             platform=ecr_assets.Platform.LINUX_AMD64,
-            exclude=["*", *(f"!{folder}" for folder in IMAGE_FOLDERS[name]), *_NEVER],
+            exclude=["*", *(f"!{folder}" for folder in IMAGE_FOLDERS[image]), *_NEVER],
         )

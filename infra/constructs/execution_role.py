@@ -1,22 +1,28 @@
-"""The role of the pipeline and of its jobs: each statement one need, on the narrowest resource it works with."""
+"""The role of the pipelines and of their jobs: each statement one need, on the narrowest resource it works with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.constructs.job_names import NAMED_AFTER_TUNING, NAMED_BY_SERVICE, STEP_JOBS, TUNING_JOBS, sagemaker_arns
 from infra.constructs.model_group import ModelGroup
+from infra.constructs.statements import allow, listing
+from infra.constructs.tracking import experiment_statements, mlflow_statements
 from infra.nag import acknowledge_wildcard
 
 _JOB_KINDS = ("processing-job", "training-job")
 _JOB_ACTIONS = tuple(
     f"sagemaker:{verb}{kind}Job" for kind in ("Processing", "Training") for verb in ("Create", "Describe", "Stop")
+)
+_TUNING_ACTIONS = (
+    *(f"sagemaker:{verb}HyperParameterTuningJob" for verb in ("Create", "Describe", "Stop")),
+    "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
 )
 _LOG_GROUPS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs")
 _ARTIFACT_PREFIXES = ("executions", "models")
@@ -24,22 +30,31 @@ _ARTIFACT_PREFIXES = ("executions", "models")
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """What the role may reach: buckets by name, `data_prefix` without a slash at its end."""
+    """What the role may reach: buckets by name, prefixes without a slash at their ends.
+
+    `data_prefixes` are those of the data bucket that jobs read, `pretrained_uri` a model.tar.gz that the settings
+    name, `experiments` the names of the experiments that executions are trials of, none where there are none.
+    """
 
     data_bucket: str
-    data_prefix: str
+    data_prefixes: Sequence[str]
     artifact_bucket: str
+    pretrained_uri: str | None
     repository_arns: Sequence[str]
     model_group: ModelGroup
-    resolve_function: lambda_.IFunction
+    functions: Sequence[lambda_.IFunction]
+    experiments: Sequence[str]
+    tracking_server_arn: str | None
 
 
 class ExecutionRole(Construct):
-    """Least privilege for the pipeline.
+    """Least privilege for the pipelines.
 
     Sources: "IAM Access Management" of SageMaker Pipelines (create and describe per job type, PassRole, S3 for
-    JsonGet), "How to use SageMaker execution roles" (what CreateProcessingJob and CreateTrainingJob need), and the
-    service authorization reference (resource types, AddTags as the dependent action of each create).
+    JsonGet), "How to use SageMaker execution roles" (what CreateProcessingJob, CreateTrainingJob and
+    CreateHyperParameterTuningJob need), and the service authorization reference (resource types, AddTags as the
+    dependent action of each create). Checkpoints and the profiler's output lie among an execution's outputs, and the
+    profiler's rules run as jobs named after the training job, so neither needs a statement of its own.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, grants: Grants) -> None:
@@ -51,7 +66,7 @@ class ExecutionRole(Construct):
                 "sagemaker.amazonaws.com",
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
             ),
-            description="Runs the training pipeline and its jobs",
+            description="Runs the pipelines and their jobs",
         )
         self._grants = grants
         for statement in (
@@ -60,28 +75,41 @@ class ExecutionRole(Construct):
             *self._monitoring(),
             *self._jobs(),
             *self._registry(),
-            _allow("InvokeResolve", ["lambda:InvokeFunction"], [grants.resolve_function.function_arn]),
+            *self._tracking(),
+            allow("InvokeFunctions", ["lambda:InvokeFunction"], [item.function_arn for item in grants.functions]),
         ):
             self.role.add_to_policy(statement)
 
     def _storage(self) -> list[iam.PolicyStatement]:
         data, artifacts = self._bucket_arn(self._grants.data_bucket), self._bucket_arn(self._grants.artifact_bucket)
-        images = f"{data}/{self._grants.data_prefix}/*"
+        inputs = [f"{data}/{prefix}/*" for prefix in self._grants.data_prefixes]
         outputs = [f"{artifacts}/{prefix}/*" for prefix in _ARTIFACT_PREFIXES]
-        self._explain("Reads the images of any data set under this prefix; their names are the user's.", images)
+        self._explain("Reads any data set or base model under this prefix; their names are the user's.", *inputs)
         self._explain("Outputs lie under the id of their execution, which the service makes up.", *outputs)
         return [
-            _allow("ReadImages", ["s3:GetObject"], [images]),
-            _allow("ListImages", ["s3:ListBucket"], [data], _listing(self._grants.data_prefix)),
-            _allow("ReadAndWriteArtifacts", ["s3:GetObject", "s3:PutObject"], outputs),
-            _allow("ListArtifacts", ["s3:ListBucket"], [artifacts], _listing(*_ARTIFACT_PREFIXES)),
+            allow("ReadInputs", ["s3:GetObject"], inputs),
+            allow("ListInputs", ["s3:ListBucket"], [data], listing(*self._grants.data_prefixes)),
+            allow("ReadAndWriteArtifacts", ["s3:GetObject", "s3:PutObject"], outputs),
+            allow("ListArtifacts", ["s3:ListBucket"], [artifacts], listing(*_ARTIFACT_PREFIXES)),
+            *self._pretrained(),
+        ]
+
+    def _pretrained(self) -> list[iam.PolicyStatement]:
+        """The weights that the settings name, in whichever bucket."""
+        if self._grants.pretrained_uri is None:
+            return []
+        bucket, key = self._grants.pretrained_uri.removeprefix("s3://").split("/", maxsplit=1)
+        arn = self._bucket_arn(bucket)
+        return [
+            allow("ReadPretrained", ["s3:GetObject"], [f"{arn}/{key}"]),
+            allow("ListPretrained", ["s3:ListBucket"], [arn], {"StringLikeIfExists": {"s3:prefix": key}}),
         ]
 
     def _images(self) -> list[iam.PolicyStatement]:
         pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
         return [
-            _allow("PullImages", pull, list(self._grants.repository_arns)),
-            _allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], ["*"]),
+            allow("PullImages", pull, list(self._grants.repository_arns)),
+            allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], ["*"]),
         ]
 
     def _monitoring(self) -> list[iam.PolicyStatement]:
@@ -90,23 +118,38 @@ class ExecutionRole(Construct):
             "the first to the images in use, a condition on the namespace the second.",
             "*",
         )
-        groups = [self._arn("logs", "log-group", name, cdk.ArnFormat.COLON_RESOURCE_NAME) for name in _LOG_GROUPS]
+        stack = cdk.Stack.of(self)
+        groups = [
+            stack.format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=name,
+                arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for name in _LOG_GROUPS
+        ]
         streams = [f"{group}:*" for group in groups]
         self._explain("Streams are named after their job, and jobs by the service.", *streams)
         logs = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         namespaces = {"StringEquals": {"cloudwatch:namespace": list(_LOG_GROUPS)}}
         return [
-            _allow("WriteJobLogs", logs, [*groups, *streams]),
-            _allow("PublishJobMetrics", ["cloudwatch:PutMetricData"], ["*"], namespaces),
+            allow("WriteJobLogs", logs, [*groups, *streams]),
+            allow("PublishJobMetrics", ["cloudwatch:PutMetricData"], ["*"], namespaces),
         ]
 
     def _jobs(self) -> list[iam.PolicyStatement]:
-        jobs = [self._arn("sagemaker", kind, "pipelines-*") for kind in _JOB_KINDS]
-        self._explain("The service names a pipeline's jobs pipelines-<execution>-<step>-<random>.", *jobs)
+        jobs = [arn for kind in _JOB_KINDS for arn in sagemaker_arns(self, kind, STEP_JOBS)]
+        self._explain(NAMED_BY_SERVICE, *jobs)
+        tuning = sagemaker_arns(self, "hyper-parameter-tuning-job", *TUNING_JOBS)
+        # The tags of a tuning job go to its training jobs too: Tags in CreateHyperParameterTuningJob.
+        tuned = [arn for arn in sagemaker_arns(self, "training-job", *TUNING_JOBS) if arn not in jobs]
+        self._explain(NAMED_AFTER_TUNING, *tuning, *tuned)
         to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         return [
-            _allow("RunJobs", [*_JOB_ACTIONS, "sagemaker:AddTags"], jobs),
-            _allow("PassItselfToJobs", ["iam:PassRole"], [self.role.role_arn], to_sagemaker),
+            allow("RunJobs", [*_JOB_ACTIONS, "sagemaker:AddTags"], jobs),
+            allow("TuneHyperparameters", [*_TUNING_ACTIONS, "sagemaker:AddTags"], tuning),
+            allow("TagTunedTraining", ["sagemaker:AddTags"], tuned),
+            allow("PassItselfToJobs", ["iam:PassRole"], [self.role.role_arn], to_sagemaker),
         ]
 
     def _registry(self) -> list[iam.PolicyStatement]:
@@ -114,9 +157,15 @@ class ExecutionRole(Construct):
         self._explain("Registers versions of this one group; the service numbers them.", versions)
         create = ["sagemaker:CreateModelPackage", "sagemaker:AddTags"]
         return [
-            _allow("RegisterModels", create, [group, versions]),
-            _allow("DescribeModels", ["sagemaker:DescribeModelPackage"], [versions]),
-            _allow("DescribeModelGroup", ["sagemaker:DescribeModelPackageGroup"], [group]),
+            allow("RegisterModels", create, [group, versions]),
+            allow("DescribeModels", ["sagemaker:DescribeModelPackage"], [versions]),
+            allow("DescribeModelGroup", ["sagemaker:DescribeModelPackageGroup"], [group]),
+        ]
+
+    def _tracking(self) -> list[iam.PolicyStatement]:
+        return [
+            *experiment_statements(self.role, self._grants.experiments),
+            *mlflow_statements(self._grants.tracking_server_arn),
         ]
 
     def _explain(self, reason: str, *resources: str) -> None:
@@ -125,20 +174,3 @@ class ExecutionRole(Construct):
 
     def _bucket_arn(self, name: str) -> str:
         return f"arn:{cdk.Stack.of(self).partition}:s3:::{name}"
-
-    def _arn(
-        self, service: str, resource: str, name: str, form: cdk.ArnFormat = cdk.ArnFormat.SLASH_RESOURCE_NAME
-    ) -> str:
-        return cdk.Stack.of(self).format_arn(service=service, resource=resource, resource_name=name, arn_format=form)
-
-
-def _allow(
-    sid: str, actions: list[str], resources: list[str], conditions: dict[str, Any] | None = None
-) -> iam.PolicyStatement:
-    return iam.PolicyStatement(sid=sid, actions=actions, resources=resources, conditions=conditions)
-
-
-def _listing(*prefixes: str) -> dict[str, Any]:
-    """Limits ListBucket to prefixes; IfExists, because a check that the bucket exists (HeadBucket) has none."""
-    patterns = [pattern for prefix in prefixes for pattern in (prefix, f"{prefix}/*")]
-    return {"StringLikeIfExists": {"s3:prefix": patterns}}

@@ -1,4 +1,4 @@
-"""The SageMaker pipeline: its definition, with CloudFormation's values in place of the placeholders."""
+"""A SageMaker pipeline: its definition, with CloudFormation's values in place of the placeholders."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from infra.settings import EnvironmentSettings
-from pipeline_def.placeholders import check_substitution, json_escape
+from pipeline_def.placeholders import check_substitution, find, json_escape
 
 
 class Pipeline(Construct):
-    """Pipeline `<prefix>`; `values` holds one value, or CDK token, for each placeholder of `definition`."""
+    """Pipeline `<prefix>-<name>`; `values` holds a value, or CDK token, for each placeholder of `definition`.
+
+    It may hold others too, as pipelines share them.
+    """
 
     def __init__(
         self,
@@ -22,22 +25,23 @@ class Pipeline(Construct):
         construct_id: str,
         *,
         settings: EnvironmentSettings,
+        name: str,
+        description: str,
         definition: str,
         values: Mapping[str, str],
         role: iam.IRole,
     ) -> None:
         super().__init__(scope, construct_id)
-        check_substitution(definition, values)
+        used = {placeholder: values[placeholder] for placeholder in sorted(find(definition) & values.keys())}
+        check_substitution(definition, used)
         # A literal must be fit for a JSON string; a token's value comes from CloudFormation and holds names and ARNs.
-        filled = {
-            name: value if cdk.Token.is_unresolved(value) else json_escape(value) for name, value in values.items()
-        }
+        filled = {key: value if cdk.Token.is_unresolved(value) else json_escape(value) for key, value in used.items()}
         self.pipeline = sagemaker.CfnPipeline(
             self,
             "Pipeline",
-            pipeline_name=settings.prefix,
-            pipeline_display_name=settings.prefix,
-            pipeline_description="Image classification: folder of labelled images to registered model",
+            pipeline_name=settings.pipeline_name(name),
+            pipeline_display_name=settings.pipeline_name(name),
+            pipeline_description=description,
             pipeline_definition={"PipelineDefinitionBody": cdk.Fn.sub(definition, filled)},
             parallelism_configuration={"MaxParallelExecutionSteps": settings.max_parallel_steps},
             role_arn=role.role_arn,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -25,6 +27,7 @@ class PythonFunction(Construct):
         name: str,
         description: str,
         timeout: cdk.Duration,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         function_name = f"{settings.prefix}-{name}"
@@ -49,6 +52,7 @@ class PythonFunction(Construct):
             timeout=timeout,
             role=self.role,
             log_group=log_group,
+            environment=environment,
         )
 
     def _build_log_group(self, settings: EnvironmentSettings, function_name: str) -> logs.LogGroup:

@@ -1,30 +1,44 @@
-"""Evaluate: exact metrics of the trained model on the test channel, as evaluation.json and report.html."""
+"""Evaluate: exact metrics of the trained model on the test channel, beside those of the champion."""
 
 from __future__ import annotations
 
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.lambda_step import LambdaStep
+from sagemaker.mlops.workflow.steps import ProcessingStep
 
 from pipeline_def.placeholders import MXNET_IMAGE_URI
 from pipeline_def.steps.context import Context
 from pipeline_def.steps.processing import Container, Text, output_uri, processing_step
+from pipeline_def.steps.resolve import CHAMPION_URI, CHAMPION_VERSION
 
 EVALUATION_FILE = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
 
 
-def evaluate_step(context: Context, preprocess: ProcessingStep, train: TrainingStep) -> ProcessingStep:
-    """Scores the model artifact of `train` on every record of the test channel, each counted once."""
+def evaluate_step(
+    context: Context, resolve: LambdaStep, preprocess: ProcessingStep, *, model_uri: Text, trials_uri: Text | None
+) -> ProcessingStep:
+    """Scores the model artifact and the champion on every record of the test channel, each counted once."""
+    parameters = context.parameters
+    arguments = [
+        *("--top-k", parameters.top_k.to_string()),
+        *("--threshold-precision", parameters.threshold_precision.to_string()),
+        *("--champion-version", resolve.properties.Outputs[CHAMPION_VERSION]),
+    ]
+    inputs = {
+        "model": model_uri,
+        "test": output_uri(preprocess, "test"),
+        "dataset": output_uri(preprocess, "dataset"),
+        "champion": resolve.properties.Outputs[CHAMPION_URI],
+    }
+    if trials_uri is not None:
+        inputs["trials"] = trials_uri
     return processing_step(
         context,
-        evaluation_container(context, "evaluate", ["--top-k", context.parameters.top_k.to_string()]),
+        evaluation_container(context, "evaluate", arguments),
         name="Evaluate",
         display_name="Evaluate on the test set",
-        description="Counts every test record once: accuracy, per-class metrics, confusion matrix, ROC, report.",
-        inputs={
-            "model": train.properties.ModelArtifacts.S3ModelArtifacts,
-            "test": output_uri(preprocess, "test"),
-            "dataset": output_uri(preprocess, "dataset"),
-        },
+        description="Counts every test record once: metrics, calibration, comparison with the champion, report.",
+        inputs=inputs,
         outputs={"evaluation": context.output("evaluate", "evaluation")},
         property_files=[EVALUATION_FILE],
     )

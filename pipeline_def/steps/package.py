@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep
 
 from pipeline_def.steps.context import MODELS_PREFIX, Context
 from pipeline_def.steps.evaluate import evaluation_container
-from pipeline_def.steps.processing import output_uri, processing_step
+from pipeline_def.steps.processing import Text, output_uri, processing_step
 
 PACKAGE_FILE = PropertyFile(name="Package", output_name="package", path="package.json")
 
 
 def package_step(
-    context: Context, preprocess: ProcessingStep, train: TrainingStep, evaluate: ProcessingStep
+    context: Context, preprocess: ProcessingStep, evaluate: ProcessingStep, *, model_uri: Text
 ) -> ProcessingStep:
-    """Collects model, labels, metrics and report of a model that passed the gate, with the artifact's hash."""
+    """Collects model, labels, metrics, drift baseline and report of a model that passed, with the artifact's hash."""
     return processing_step(
         context,
         evaluation_container(context, "package"),
         name="Package",
         display_name="Package the model",
-        description="Copies model, labels, metrics and report to where registered versions are kept.",
+        description="Copies model, labels, metrics, drift baseline and report to where registered versions are kept.",
         inputs={
-            "model": train.properties.ModelArtifacts.S3ModelArtifacts,
+            "model": model_uri,
             "evaluation": output_uri(evaluate, "evaluation"),
             "dataset": output_uri(preprocess, "dataset"),
         },

@@ -1,10 +1,12 @@
-"""Register: a model package in the group, with its metrics and with where it came from."""
+"""Register: a model package in the group, with its metrics, its drift baseline, its card and where it came from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from sagemaker.core.drift_check_baselines import DriftCheckBaselines
 from sagemaker.core.helper.pipeline_variable import PipelineVariable
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.model_registry import create_model_package_from_containers, get_model_package_args
@@ -12,16 +14,27 @@ from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.mlops.workflow.model_step import ModelStep
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep
 
-from pipeline_def.placeholders import MODEL_PACKAGE_GROUP_NAME, placeholder
+from pipeline_def.placeholders import IMAGING_IMAGE_URI, MODEL_PACKAGE_GROUP_NAME, MXNET_IMAGE_URI, placeholder
 from pipeline_def.steps.context import Context, service_retries
+from pipeline_def.steps.model_card import model_card
 from pipeline_def.steps.package import PACKAGE_FILE
-from pipeline_def.steps.processing import json_value, output_uri
-from pipeline_def.steps.train import builtin_image_uri
+from pipeline_def.steps.processing import Text, json_value, output_uri
+from pipeline_def.steps.trainer import builtin_image_uri, trainer_image
 
 CONTENT_TYPES: Final = ["image/jpeg", "image/png", "application/x-image"]
 DEFINITION_VERSION: Final = "definition-version"  # replaced by the hash of the definition that holds it
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """Where a model came from: the training artifact, and what only its own pipeline knows, by metadata key."""
+
+    model_uri: Text
+    hyperparameters: Mapping[str, Text]
+    metadata: Mapping[str, Text] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,30 +44,34 @@ class _Model:
     sagemaker_session: PipelineSession
 
 
-def register_step(context: Context, train: TrainingStep, package: ProcessingStep) -> ModelStep:
+def register_step(
+    context: Context, preprocess: ProcessingStep, evaluate: ProcessingStep, package: ProcessingStep, lineage: Lineage
+) -> ModelStep:
     """Registers what `package` collected; every URI of the version lies below the prefix that never expires."""
     registry = context.settings.registry
     context.session.init_model_step_arguments(_Model(context.session))
+    baseline = MetricsSource(content_type=JSON, s3_uri=_packaged(package, "baseline.json"))
     request = get_model_package_args(
         CONTENT_TYPES,
-        ["application/json"],
+        [JSON],
         inference_instances=list(registry.inference_instance_types),
         transform_instances=list(registry.transform_instance_types),
         model_package_group_name=placeholder(MODEL_PACKAGE_GROUP_NAME),
         model_metrics=ModelMetrics(
-            model_statistics=MetricsSource(
-                content_type="application/json", s3_uri=_packaged(package, "evaluation.json")
-            )
+            model_statistics=MetricsSource(content_type=JSON, s3_uri=_packaged(package, "evaluation.json")),
+            model_data_statistics=baseline,
         ),
+        drift_check_baselines=DriftCheckBaselines(model_data_statistics=baseline),
         approval_status=context.parameters.model_approval_status,
         container_def_list=[
             # The built-in image serves this artifact layout, whichever trainer wrote it.
             {"Image": builtin_image_uri(context.region), "ModelDataUrl": _packaged(package, "model.tar.gz")}
         ],
-        customer_metadata_properties=_metadata(train, package),
+        customer_metadata_properties=_metadata(context, package, lineage),
         domain="COMPUTER_VISION",
         task="IMAGE_CLASSIFICATION",
     )
+    request["model_card"] = model_card(context, preprocess, evaluate, lineage.hyperparameters)
     return ModelStep(
         name="Register",
         display_name="Register the model",
@@ -68,15 +85,22 @@ def _packaged(package: ProcessingStep, file: str) -> PipelineVariable:
     return Join(on="/", values=[output_uri(package, "package"), file])
 
 
-def _metadata(train: TrainingStep, package: ProcessingStep) -> dict[str, str | PipelineVariable]:
+def _metadata(context: Context, package: ProcessingStep, lineage: Lineage) -> dict[str, Text]:
     """Customer metadata: 50 entries at most, values up to 256 characters of letters, digits, space and _.:/=+-@."""
     return {
         "content_hash": json_value(package, PACKAGE_FILE, "content_hash").to_string(),
         "num_classes": json_value(package, PACKAGE_FILE, "num_classes").to_string(),
         "labels_uri": _packaged(package, "labels.json"),
         "report_uri": _packaged(package, "report.html"),
-        "training_artifact_uri": train.properties.ModelArtifacts.S3ModelArtifacts,
+        # The copy that never expires: retraining starts from it, and it is the champion of later evaluations.
+        "training_artifact_uri": _packaged(package, "model.tar.gz"),
         "training_artifact_sha256": json_value(package, PACKAGE_FILE, "training_artifact_sha256").to_string(),
         "execution_id": ExecutionVariables.PIPELINE_EXECUTION_ID,
+        "pipeline": ExecutionVariables.PIPELINE_NAME,
         "definition_version": DEFINITION_VERSION,
+        # Tags of our images are hashes of their content.
+        "imaging_image": placeholder(IMAGING_IMAGE_URI),
+        "mxnet_image": placeholder(MXNET_IMAGE_URI),
+        "trainer_image": trainer_image(context),
+        **lineage.metadata,
     }

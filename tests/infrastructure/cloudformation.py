@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import re
 from typing import Any
+
+from parliament import analyze_policy_string
 
 PSEUDO = {
     "AWS::AccountId": "123456789012",
@@ -17,6 +21,81 @@ PSEUDO = {
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """Logical id -> resource, of one type."""
     return {name: body for name, body in template["Resources"].items() if body["Type"] == kind}
+
+
+def pipelines(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """train, tune, retrain -> the pipeline's properties."""
+    found = resources(template, "AWS::SageMaker::Pipeline").values()
+    return {body["Properties"]["PipelineName"].rsplit("-", 1)[1]: body["Properties"] for body in found}
+
+
+def definitions(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """train, tune, retrain -> the pipeline's definition, with sample values, parsed."""
+    return {
+        name: json.loads(resolve(properties["PipelineDefinition"]["PipelineDefinitionBody"], template))
+        for name, properties in pipelines(template).items()
+    }
+
+
+def statements(template: dict[str, Any], start: str) -> dict[str, dict[str, Any]]:
+    """Sid -> statement of the one policy whose logical id starts with `start`, with sample values."""
+    (policy,) = [body for name, body in resources(template, "AWS::IAM::Policy").items() if name.startswith(start)]
+    document = resolve(policy["Properties"]["PolicyDocument"], template)
+    return {statement.get("Sid", ""): statement for statement in document["Statement"]}
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """A policy's action or resource as a list, as one of them is written without."""
+    return [value] if isinstance(value, str) else value
+
+
+def output_uris(definition: dict[str, Any]) -> list[str]:
+    """Every S3 URI, wherever it stands in the definition, that is a Join over an execution's id; with a sample id."""
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            join = value.get("Std:Join")
+            if join and join["On"] == "/" and str(join["Values"][0]).startswith("s3://"):
+                found.append("/".join("abcdef123456" if isinstance(part, dict) else part for part in join["Values"]))
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item)
+
+    walk([{**step.get("Arguments", {}), "Name": step["Name"]} for step in definition["Steps"]])
+    return found
+
+
+def outputs_out_of_reach(template: dict[str, Any]) -> list[str]:
+    """The URIs of `output_uris`, of all pipelines, that the execution role may not write, read and list."""
+    execution = statements(template, "ExecutionRole")
+    objects = execution["ReadAndWriteArtifacts"]["Resource"]
+    prefixes = execution["ListArtifacts"]["Condition"]["StringLikeIfExists"]["s3:prefix"]
+
+    def reached(uri: str) -> bool:
+        arn, prefix = uri.replace("s3://", "arn:aws:s3:::") + "/job/file", uri.split("/", 3)[3]
+        return any(fnmatch.fnmatchcase(arn, pattern) for pattern in objects) and any(
+            fnmatch.fnmatchcase(prefix, pattern) for pattern in prefixes
+        )
+
+    uris = [uri for definition in definitions(template).values() for uri in output_uris(definition)]
+    return [uri for uri in uris if not reached(uri)]
+
+
+def image_repositories(template: dict[str, Any]) -> set[str]:
+    """ARNs of the repositories of all images in the definitions."""
+    text = json.dumps(definitions(template))
+    images = set(re.findall(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9._/-]+)", text))
+    return {f"arn:aws:ecr:{region}:{account}:repository/{name}" for account, region, name in images}
+
+
+def iam_findings(policy: dict[str, Any]) -> list[str]:
+    """What IAM would not match: unknown actions, and resources or conditions that an action does not know."""
+    # Privilege escalation needs PassRole to another role; a test of its own shows that there is none.
+    findings = analyze_policy_string(json.dumps(policy)).findings
+    return [str(finding) for finding in findings if finding.issue != "PRIVILEGE_ESCALATION"]
 
 
 def resolve(value: Any, template: dict[str, Any]) -> Any:

@@ -17,8 +17,13 @@ def _hashes(processing: Path) -> dict[str, str]:
     """Image name -> asset hash."""
     app = cdk.App()
     stack = cdk.Stack(app, "Images")
-    images = ContainerImages(stack, "Images", processing=processing)
-    return {"imaging": images.imaging.asset_hash, "mxnet": images.mxnet.asset_hash}
+    images = ContainerImages(stack, "Images", processing=processing, with_gpu=True)
+    assert images.mxnet_gpu
+    return {
+        "imaging": images.imaging.asset_hash,
+        "mxnet": images.mxnet.asset_hash,
+        "mxnet_gpu": images.mxnet_gpu.asset_hash,
+    }
 
 
 @pytest.fixture
@@ -32,13 +37,13 @@ def processing(tmp_path) -> Path:
 @pytest.mark.parametrize(
     ("changed", "rebuilt"),
     [
-        ("train/new_module.py", {"mxnet"}),
-        ("evaluate/new_module.py", {"mxnet"}),
-        ("package/new_module.py", {"mxnet"}),
+        ("train/new_module.py", {"mxnet", "mxnet_gpu"}),
+        ("evaluate/new_module.py", {"mxnet", "mxnet_gpu"}),
+        ("package/new_module.py", {"mxnet", "mxnet_gpu"}),
         ("preprocess/new_module.py", {"imaging"}),
-        ("common/new_module.py", {"imaging", "mxnet"}),
+        ("common/new_module.py", {"imaging", "mxnet", "mxnet_gpu"}),
         ("containers/imaging/Dockerfile", {"imaging"}),
-        ("containers/mxnet/Dockerfile", {"mxnet"}),
+        ("containers/mxnet/Dockerfile", {"mxnet", "mxnet_gpu"}),
         ("common/__pycache__/contract.cpython-313.pyc", set()),
         ("train/__pycache__/__main__.cpython-311.pyc", set()),
         ("serve/later.py", set()),
@@ -57,6 +62,19 @@ def test_only_the_images_that_hold_a_file_change_with_it(processing, changed, re
 
 def test_the_hash_does_not_depend_on_the_place(processing):
     assert _hashes(processing) == _hashes(ROOT / "processing")
+
+
+def test_the_gpu_image_is_another_image(processing):
+    hashes = _hashes(processing)
+    assert len(set(hashes.values())) == len(hashes) == 3
+
+
+def test_the_dockerfile_has_the_targets_that_the_assets_take():
+    """The image for a CPU names none, so its stage has to be the last."""
+    lines = (ROOT / "processing" / "containers" / "mxnet" / "Dockerfile").read_text().splitlines()
+    stages = [line.split()[-1] for line in lines if line.startswith("FROM ") and " AS " in line]
+    assert "gpu" in stages
+    assert stages[-1] == "cpu"
 
 
 def test_dockerfiles_copy_only_what_the_asset_holds():

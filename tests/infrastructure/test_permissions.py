@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
-import re
 
 import pytest
-from cloudformation import resolve, resources
-from parliament import analyze_policy_string
+from cloudformation import (
+    definitions,
+    iam_findings,
+    image_repositories,
+    listed,
+    output_uris,
+    outputs_out_of_reach,
+    resolve,
+    resources,
+    statements,
+)
 
 # The only actions in use that have no resource type; cdk-nag's acknowledgement on the role gives the reason.
 NEEDS_STAR = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
@@ -29,15 +38,10 @@ def _statements(stack):
     return [statement for policy in _policies(stack).values() for statement in policy["Statement"]]
 
 
-def _listed(value):
-    return [value] if isinstance(value, str) else value
-
-
 @pytest.fixture
 def execution(stack):
     """Sid -> statement of the execution role."""
-    (policy,) = [policy for name, policy in _policies(stack).items() if name.startswith("ExecutionRole")]
-    return {statement["Sid"]: statement for statement in policy["Statement"]}
+    return statements(stack, "ExecutionRole")
 
 
 def _execution_role(stack):
@@ -56,15 +60,15 @@ def test_no_managed_full_access(template, environment, kind):
 
 
 def test_no_action_is_a_wildcard(stack):
-    assert not [action for statement in _statements(stack) for action in _listed(statement["Action"]) if "*" in action]
+    assert not [action for statement in _statements(stack) for action in listed(statement["Action"]) if "*" in action]
 
 
 def test_star_resources_are_only_where_iam_knows_no_other(stack):
     stars = {
         action
         for statement in _statements(stack)
-        if "*" in _listed(statement["Resource"])
-        for action in _listed(statement["Action"])
+        if "*" in listed(statement["Resource"])
+        for action in listed(statement["Action"])
     }
     assert stars == NEEDS_STAR
 
@@ -76,7 +80,7 @@ def test_trust_is_limited_to_the_account(stack):
 
 
 def test_pass_role_only_to_itself_for_sagemaker(execution, stack):
-    passing = [statement for statement in _statements(stack) if "iam:PassRole" in _listed(statement["Action"])]
+    passing = [statement for statement in _statements(stack) if "iam:PassRole" in listed(statement["Action"])]
     assert passing == [execution["PassItselfToJobs"]]
     (role,) = [name for name in resources(stack, "AWS::IAM::Role") if name.startswith("ExecutionRole")]
     assert passing[0]["Resource"] == f"arn:aws:iam::123456789012:role/{role}"
@@ -86,28 +90,65 @@ def test_pass_role_only_to_itself_for_sagemaker(execution, stack):
 def test_s3_by_bucket_and_prefix(execution, environment):
     bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
     data, artifacts = bucket.format("data"), bucket.format("artifacts")
-    assert execution["ReadImages"]["Action"] == "s3:GetObject"
-    assert execution["ReadImages"]["Resource"] == f"{data}/datasets/*"
+    assert execution["ReadInputs"]["Action"] == "s3:GetObject"
+    assert execution["ReadInputs"]["Resource"] == [f"{data}/datasets/*", f"{data}/pretrained/*"]
     assert execution["ReadAndWriteArtifacts"]["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert execution["ReadAndWriteArtifacts"]["Resource"] == [f"{artifacts}/executions/*", f"{artifacts}/models/*"]
-    for sid in ("ListImages", "ListArtifacts"):
+    for sid in ("ListInputs", "ListArtifacts"):
         assert "s3:prefix" in execution[sid]["Condition"]["StringLikeIfExists"]
-    s3 = {action for statement in execution.values() for action in _listed(statement["Action"]) if action[:3] == "s3:"}
+    s3 = {action for statement in execution.values() for action in listed(statement["Action"]) if action[:3] == "s3:"}
     assert s3 == {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+
+
+SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
 
 
 def test_jobs_only_under_the_names_that_pipelines_give(execution):
     assert execution["RunJobs"]["Resource"] == [
-        "arn:aws:sagemaker:us-east-1:123456789012:processing-job/pipelines-*",
-        "arn:aws:sagemaker:us-east-1:123456789012:training-job/pipelines-*",
+        f"{SAGEMAKER}:processing-job/pipelines-*",
+        f"{SAGEMAKER}:training-job/pipelines-*",
     ]
 
 
+def _matches(statement: dict, arn: str) -> bool:
+    return any(fnmatch.fnmatchcase(arn, pattern) for pattern in listed(statement["Resource"]))
+
+
+@pytest.mark.parametrize(
+    "name", ["abcdef123456-Tune-XyZ0123456", "abcdef123456-tune-xyz0123456", "pipelines-abc-Tune-x"]
+)
+def test_tuning_jobs_and_what_they_start(execution, name):
+    tune = execution["TuneHyperparameters"]
+    assert set(tune["Action"]) == {
+        "sagemaker:CreateHyperParameterTuningJob",
+        "sagemaker:DescribeHyperParameterTuningJob",
+        "sagemaker:StopHyperParameterTuningJob",
+        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+        "sagemaker:AddTags",
+    }
+    assert _matches(tune, f"{SAGEMAKER}:hyper-parameter-tuning-job/{name}")
+    assert not _matches(tune, f"{SAGEMAKER}:hyper-parameter-tuning-job/somebody-else")
+    tagging = [execution["TagTunedTraining"], execution["RunJobs"]]
+    assert any(_matches(statement, f"{SAGEMAKER}:training-job/{name}-001-0a1b2c3d") for statement in tagging)
+    assert not any(_matches(statement, f"{SAGEMAKER}:training-job/somebody-else") for statement in tagging)
+
+
+def test_the_tuning_step_has_the_name_that_the_patterns_hold(stack):
+    (step,) = [step for step in definitions(stack)["tune"]["Steps"] if step["Type"] == "Tuning"]
+    assert step["Name"] == "Tune"
+
+
+def test_what_steps_exchange_the_role_may_read_and_write(stack):
+    """Artifacts, checkpoints, profiler and tuning output included."""
+    uris = [uri for definition in definitions(stack).values() for uri in output_uris(definition)]
+    assert {"train", "tune", "package"} <= {uri.rsplit("/", 1)[1] for uri in uris}
+    assert not outputs_out_of_reach(stack)
+
+
 def test_models_only_into_the_own_group(execution, environment):
-    sagemaker = "arn:aws:sagemaker:us-east-1:123456789012"
     assert execution["RegisterModels"]["Resource"] == [
-        f"{sagemaker}:model-package-group/imgpipe-{environment}",
-        f"{sagemaker}:model-package/imgpipe-{environment}/*",
+        f"{SAGEMAKER}:model-package-group/imgpipe-{environment}",
+        f"{SAGEMAKER}:model-package/imgpipe-{environment}/*",
     ]
     assert "sagemaker:UpdateModelPackage" not in json.dumps(execution), "the pipeline must not approve its own models"
 
@@ -118,31 +159,95 @@ def test_metrics_only_in_the_namespaces_of_jobs(execution):
     }
 
 
-def test_images_only_from_the_repositories_in_the_definition(execution, stack):
-    (pipeline,) = resources(stack, "AWS::SageMaker::Pipeline").values()
-    definition = resolve(pipeline["Properties"]["PipelineDefinition"]["PipelineDefinitionBody"], stack)
-    images = set(re.findall(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9._/-]+)", definition))
-    arns = {f"arn:aws:ecr:{region}:{account}:repository/{name}" for account, region, name in images}
-    assert set(execution["PullImages"]["Resource"]) == arns
-    assert len(arns) == 2
+def test_images_only_from_the_repositories_in_the_definitions(execution, stack):
+    assert set(listed(execution["PullImages"]["Resource"])) == image_repositories(stack)
+    assert len(image_repositories(stack)) == 2
 
 
-def test_resolve_is_the_only_function_that_may_be_invoked(execution, environment):
-    assert execution["InvokeResolve"]["Resource"] == (
-        f"arn:aws:lambda:us-east-1:123456789012:function:imgpipe-{environment}-resolve"
-    )
+def test_only_the_functions_of_the_steps_may_be_invoked(execution, environment):
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:imgpipe-{environment}"
+    assert set(execution["InvokeFunctions"]["Resource"]) == {
+        f"{arn}-resolve",
+        f"{arn}-check-base",
+        f"{arn}-list-trials",
+    }
 
 
-def test_resolve_may_list_images_and_log(stack):
-    (policy,) = [policy for name, policy in _policies(stack).items() if name.startswith("Resolve")]
-    actions = {action for statement in policy["Statement"] for action in _listed(statement["Action"])}
-    assert actions == {"s3:ListBucket", "logs:CreateLogStream", "logs:PutLogEvents"}
+def test_experiments_of_the_pipelines_names(execution, environment):
+    assert set(execution["CreateExperiments"]["Resource"]) == {
+        f"{SAGEMAKER}:experiment/imgpipe-{environment}-{pipeline}" for pipeline in ("train", "tune", "retrain")
+    }
+    assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment/imgpipe-{environment}-tune")
+    assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment-trial/abcdef123456")
+    for sid in ("RecordJobs", "RecordJobsInTrials"):
+        for job in ("pipelines-abc-Train-x-aws-training-job", "abc-Tune-x-001-0a1b2c3d-aws-training-job"):
+            assert _matches(execution[sid], f"{SAGEMAKER}:experiment-trial-component/{job}")
+        assert not _matches(execution[sid], f"{SAGEMAKER}:experiment-trial-component/somebody-else")
+    assert _matches(execution["RecordJobsInTrials"], f"{SAGEMAKER}:experiment-trial/abcdef123456")
+
+
+def test_without_settings_for_it_nothing_is_logged_to_mlflow(stack):
+    assert "mlflow" not in json.dumps(_policies(stack))
+
+
+LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def _allowed(stack, start: str) -> dict[str, list[str]]:
+    """Action -> resources of a function's role, without its logging."""
+    return {
+        action: listed(statement["Resource"])
+        for statement in statements(stack, start).values()
+        for action in listed(statement["Action"])
+        if action not in LOGGING
+    }
+
+
+def test_resolve_lists_images_finds_versions_and_writes_the_marker(stack, environment):
+    bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
+    versions = [f"{SAGEMAKER}:model-package/imgpipe-{environment}/*"]
+    assert _allowed(stack, "Resolve") == {
+        "s3:ListBucket": [bucket.format("data")],
+        "sagemaker:ListModelPackages": versions,
+        "sagemaker:DescribeModelPackage": versions,
+        "s3:PutObject": [f"{bucket.format('artifacts')}/models/no-champion/champion.json"],
+    }
+    assert statements(stack, "Resolve")["ListInput"]["Condition"] == {"StringLike": {"s3:prefix": "datasets/*"}}
+
+
+def test_check_base_reads_models_and_data_sets(stack, environment):
+    found = statements(stack, "CheckBase")
+    assert {action for statement in found.values() for action in listed(statement["Action"])} == {
+        "s3:GetObject",
+        "s3:ListBucket",
+        *LOGGING,
+    }
+    bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
+    for number, name, prefixes in ((1, "artifacts", ["executions", "models"]), (2, "data", ["datasets", "pretrained"])):
+        arn = bucket.format(name)
+        assert found[f"ReadModels{number}"]["Resource"] == [f"{arn}/{prefix}/*" for prefix in prefixes]
+        assert found[f"ListModels{number}"]["Resource"] == arn
+        assert found[f"ListModels{number}"]["Condition"] == {
+            "StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}
+        }
+
+
+def test_list_trials_reads_tuning_jobs_and_writes_one_file(stack, environment, execution):
+    allowed = _allowed(stack, "ListTrials")
+    tuning = execution["TuneHyperparameters"]["Resource"]
+    assert allowed == {
+        "sagemaker:DescribeHyperParameterTuningJob": tuning,
+        "sagemaker:ListTrainingJobsForHyperParameterTuningJob": tuning,
+        "s3:PutObject": [
+            f"arn:aws:s3:::imgpipe-{environment}-artifacts-123456789012-us-east-1/executions/*/trials.json"
+        ],
+    }
 
 
 def test_purge_reaches_only_its_group_and_stack(template):
     (policy,) = [policy for name, policy in _policies(template("dev", "training")).items() if "Purge" in name]
     allowed = {
-        action: statement["Resource"] for statement in policy["Statement"] for action in _listed(statement["Action"])
+        action: statement["Resource"] for statement in policy["Statement"] for action in listed(statement["Action"])
     }
     assert (
         allowed["sagemaker:DeleteModelPackage"]
@@ -153,10 +258,4 @@ def test_purge_reaches_only_its_group_and_stack(template):
 
 def test_iam_knows_every_action_with_its_resources_and_conditions(stack):
     for name, policy in _policies(stack).items():
-        findings = [
-            finding
-            for finding in analyze_policy_string(json.dumps(policy)).findings
-            # Privilege escalation needs PassRole to another role; the test above shows there is none.
-            if finding.issue not in ("PRIVILEGE_ESCALATION",)
-        ]
-        assert not findings, (name, [str(finding) for finding in findings])
+        assert not iam_findings(policy), name

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.environments import load_environment
+from infra.settings import EnvironmentSettings
 
 # W3005: CDK's DependsOn repeats what a Ref already says; harmless, and not ours to change.
 IGNORED = ("W3005",)
@@ -48,8 +49,31 @@ def test_every_acknowledgement_is_narrow_and_has_its_reason(assembly, environmen
     assert len({(construct, rule) for construct, rule, _ in acknowledged}) == len(acknowledged)
 
 
-def test_cfn_lint_accepts_every_template(assembly, environment):
-    templates = sorted(str(path) for path in assembly(environment).glob("*.template.json"))
+def _lint(outdir: Path) -> None:
+    templates = sorted(str(path) for path in outdir.glob("*.template.json"))
     command = [Path(sys.executable).with_name("cfn-lint"), "--ignore-checks", *IGNORED, "--", *templates]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_cfn_lint_accepts_every_template(assembly, environment):
+    _lint(assembly(environment))
+
+
+def test_both_accept_all_that_the_environments_leave_off(tmp_path):
+    from infra.app import build_app
+
+    settings = load_environment("dev")
+    train = settings.pipeline.train.model_dump(mode="json") | {
+        "instance_type": "ml.g4dn.xlarge",
+        "spot": True,
+        "pretrained_model_uri": "s3://weights/flowers/model.tar.gz",
+        "profiler": {"enabled": True},
+    }
+    pipeline = settings.pipeline.model_dump(mode="json") | {
+        "train": train,
+        "tracking_server_arn": "arn:aws:sagemaker:us-east-1:123456789012:mlflow-tracking-server/vision",
+    }
+    changed = EnvironmentSettings.model_validate(settings.model_dump() | {"pipeline": pipeline})
+    build_app(changed, outdir=tmp_path / "cdk.out").synth()
+    _lint(tmp_path / "cdk.out")

@@ -1,14 +1,16 @@
-"""Pipeline, model package group, functions, images and outputs of the training stack."""
+"""Pipelines, model package group, functions, images and outputs of the training stack."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from cloudformation import resolve, resources
+from cloudformation import definitions, pipelines, resolve, resources
 
 from infra.environments import load_environment
+from infra.settings import EnvironmentSettings
 from pipeline_def import placeholders
+from pipeline_def.settings import PIPELINES
 
 
 @pytest.fixture
@@ -21,18 +23,41 @@ def _only(stack, kind):
     return found
 
 
-def _sub(stack):
-    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
-    return pipeline["Properties"]["PipelineDefinition"]["PipelineDefinitionBody"]["Fn::Sub"]
+@pytest.fixture(params=PIPELINES)
+def pipeline(request) -> str:
+    """Every pipeline in turn."""
+    return request.param
 
 
-def test_placeholders_are_what_is_substituted(stack):
-    text, values = _sub(stack)
-    assert placeholders.find(text) == set(values) == placeholders.NAMES
+def _sub(stack, pipeline):
+    return pipelines(stack)[pipeline]["PipelineDefinition"]["PipelineDefinitionBody"]["Fn::Sub"]
 
 
-def test_substituted_definition_parses_and_holds_the_values(stack, environment):
-    text, values = _sub(stack)
+def test_every_pipeline_is_there(stack):
+    assert set(pipelines(stack)) == set(PIPELINES)
+
+
+def test_placeholders_are_what_is_substituted(stack, pipeline):
+    text, values = _sub(stack, pipeline)
+    assert placeholders.find(text) == set(values)
+
+
+def test_every_placeholder_is_of_use(stack):
+    used = set().union(*(_sub(stack, pipeline)[1] for pipeline in PIPELINES))
+    assert used == placeholders.NAMES - {placeholders.MXNET_GPU_IMAGE_URI}
+
+
+def test_functions_are_called_where_they_belong(stack):
+    functions = {placeholders.CHECK_BASE_FUNCTION_ARN, placeholders.LIST_TRIALS_FUNCTION_ARN}
+    assert {pipeline: functions & set(_sub(stack, pipeline)[1]) for pipeline in PIPELINES} == {
+        "train": set(),
+        "tune": {placeholders.LIST_TRIALS_FUNCTION_ARN},
+        "retrain": {placeholders.CHECK_BASE_FUNCTION_ARN},
+    }
+
+
+def test_substituted_definition_parses_and_holds_the_values(stack, pipeline):
+    text, values = _sub(stack, pipeline)
     definition = resolve({"Fn::Sub": [text, values]}, stack)
     parsed = json.loads(definition)
     assert "${" not in definition
@@ -42,38 +67,78 @@ def test_substituted_definition_parses_and_holds_the_values(stack, environment):
     assert "arn:aws:lambda:us-east-1:123456789012:function:imgpipe" in definition
 
 
-def test_values_need_no_escaping_inside_json(stack):
-    _, values = _sub(stack)
+def test_lambda_steps_call_their_functions(stack, environment):
+    called = {
+        step["Name"]: step["FunctionArn"]
+        for definition in definitions(stack).values()
+        for step in definition["Steps"]
+        if step["Type"] == "Lambda"
+    }
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:imgpipe-{environment}-"
+    assert called == {"Resolve": f"{arn}resolve", "CheckBase": f"{arn}check-base", "Trials": f"{arn}list-trials"}
+
+
+def test_values_need_no_escaping_inside_json(stack, pipeline):
+    _, values = _sub(stack, pipeline)
     for name, value in values.items():
         text = resolve(value, stack)
         assert json.dumps(text) == f'"{text}"', name
 
 
-def test_pipeline_has_a_fixed_name_and_limited_parallelism(stack, environment):
-    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
-    assert pipeline["Properties"]["PipelineName"] == f"imgpipe-{environment}"
-    assert pipeline["Properties"]["ParallelismConfiguration"] == {
-        "MaxParallelExecutionSteps": load_environment(environment).max_parallel_steps
+def test_pipelines_have_fixed_names_descriptions_of_their_own_and_limited_parallelism(stack, environment):
+    found = pipelines(stack)
+    for pipeline, properties in found.items():
+        name = f"imgpipe-{environment}-{pipeline}"
+        assert (properties["PipelineName"], properties["PipelineDisplayName"]) == (name, name)
+        assert properties["ParallelismConfiguration"] == {
+            "MaxParallelExecutionSteps": load_environment(environment).max_parallel_steps
+        }
+    assert len({properties["PipelineDescription"] for properties in found.values()}) == len(PIPELINES)
+
+
+def test_pipelines_are_created_after_their_role_may_run_them(stack):
+    group_id, _ = _only(stack, "AWS::SageMaker::ModelPackageGroup")
+    for pipeline in resources(stack, "AWS::SageMaker::Pipeline").values():
+        role = pipeline["Properties"]["RoleArn"]["Fn::GetAtt"][0]
+        policies = [
+            name
+            for name, body in resources(stack, "AWS::IAM::Policy").items()
+            if {"Ref": role} in body["Properties"]["Roles"]
+        ]
+        assert policies
+        assert {*policies, group_id} <= set(pipeline["DependsOn"])
+
+
+def test_a_value_that_no_definition_uses_is_an_error(assembly):
+    from infra.app import build_app
+
+    settings: EnvironmentSettings = load_environment("dev")
+    texts = dict.fromkeys(PIPELINES, "${ExecutionRoleArn}")
+    with pytest.raises(ValueError, match=r"no definition uses the values \['ArtifactBucket', 'CheckBase"):
+        build_app(settings, definitions=lambda: texts)
+
+
+def test_resolve_knows_group_and_bucket(stack, environment):
+    environments = {
+        body["Properties"]["FunctionName"].removeprefix(f"imgpipe-{environment}-"): resolve(
+            body["Properties"].get("Environment", {}).get("Variables", {}), stack
+        )
+        for body in resources(stack, "AWS::Lambda::Function").values()
     }
-
-
-def test_pipeline_is_created_after_its_role_may_run_it(stack):
-    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
-    role = pipeline["Properties"]["RoleArn"]["Fn::GetAtt"][0]
-    policies = [
-        name
-        for name, body in resources(stack, "AWS::IAM::Policy").items()
-        if {"Ref": role} in body["Properties"]["Roles"]
-    ]
-    assert policies
-    assert set(policies) <= set(pipeline["DependsOn"])
+    assert environments.pop("resolve") == {
+        "MODEL_PACKAGE_GROUP_NAME": f"imgpipe-{environment}",
+        "ARTIFACT_BUCKET": f"imgpipe-{environment}-artifacts-123456789012-us-east-1",
+    }
+    assert not any(environments.values())
 
 
 def test_outputs_are_what_the_command_line_reads(stack, environment):
     outputs = {name: resolve(body["Value"], stack) for name, body in stack["Outputs"].items()}
     assert outputs.pop("ExecutionRoleArn").startswith("arn:aws:iam::123456789012:role/")
     assert outputs == {
-        "PipelineName": f"imgpipe-{environment}",
+        "TrainPipelineName": f"imgpipe-{environment}-train",
+        "TunePipelineName": f"imgpipe-{environment}-tune",
+        "RetrainPipelineName": f"imgpipe-{environment}-retrain",
         "DataBucketName": f"imgpipe-{environment}-data-123456789012-us-east-1",
         "ArtifactBucketName": f"imgpipe-{environment}-artifacts-123456789012-us-east-1",
         "ModelPackageGroupName": f"imgpipe-{environment}",
@@ -82,15 +147,15 @@ def test_outputs_are_what_the_command_line_reads(stack, environment):
     assert not any("Export" in body for body in stack["Outputs"].values())
 
 
-def test_dev_deletes_pipeline_then_versions_then_group(template):
+def test_dev_deletes_pipelines_then_versions_then_group(template):
     stack = template("dev", "training")
     group_id, group = _only(stack, "AWS::SageMaker::ModelPackageGroup")
     versions_id, versions = _only(stack, "Custom::ModelPackageVersions")
-    _, pipeline = _only(stack, "AWS::SageMaker::Pipeline")
     assert group.get("DeletionPolicy", "Delete") == "Delete"
     # CloudFormation deletes in the reverse of the order of dependencies.
     assert group_id in versions["DependsOn"]
-    assert {group_id, versions_id} <= set(pipeline["DependsOn"])
+    for pipeline in resources(stack, "AWS::SageMaker::Pipeline").values():
+        assert {group_id, versions_id} <= set(pipeline["DependsOn"])
     assert versions["Properties"]["ModelPackageGroupName"] == group["Properties"]["ModelPackageGroupName"]
 
 

@@ -19,7 +19,7 @@ import typer.main
 from imgpipe.cli import app
 from pipeline_def.definition import build_definition
 from pipeline_def.hyperparameters import table
-from pipeline_def.settings import PipelineSettings
+from pipeline_def.settings import PIPELINES, PipelineSettings
 from preprocess.folder import command_line_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,8 +116,8 @@ def test_named_parameters_exist(path: Path) -> None:
 
 @functools.cache
 def _parameters() -> set[str]:
-    definition = json.loads(build_definition(PipelineSettings(), region="us-east-1"))
-    known = {parameter["Name"] for parameter in definition["Parameters"]}
+    definitions = (build_definition(PipelineSettings(), pipeline=name, region="us-east-1") for name in PIPELINES)
+    known = {parameter["Name"] for text in definitions for parameter in json.loads(text)["Parameters"]}
     return known | {row.parameter_name for row in table().values()} | {"Name"}
 
 

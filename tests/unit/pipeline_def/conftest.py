@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from environment_definitions import SHARDED, definition_of
+from environment_definitions import FULL, SHARDED, definition_of
+
+from pipeline_def.settings import PIPELINES
 
 
-@pytest.fixture(scope="session", params=["dev", "prod", SHARDED])
+@pytest.fixture(
+    scope="session",
+    params=[
+        *((name, pipeline) for name in ("dev", "prod", FULL) for pipeline in PIPELINES),
+        (SHARDED, "train"),
+    ],
+    ids="-".join,
+)
 def definition(request: pytest.FixtureRequest) -> str:
-    """Of our own trainer's environment, of the built-in algorithm's, and with shards that are merged."""
-    return definition_of(request.param)
+    """All pipelines of our own trainer's environment, of the built-in algorithm's and of everything; with shards."""
+    return definition_of(*request.param)
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +34,18 @@ def builtin() -> str:
 @pytest.fixture(scope="session")
 def sharded() -> str:
     return definition_of(SHARDED)
+
+
+@pytest.fixture(scope="session")
+def tune() -> str:
+    return definition_of("dev", "tune")
+
+
+@pytest.fixture(scope="session")
+def retrain() -> str:
+    return definition_of("dev", "retrain")
+
+
+@pytest.fixture(scope="session")
+def full() -> str:
+    return definition_of(FULL)

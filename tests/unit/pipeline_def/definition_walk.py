@@ -9,10 +9,19 @@ from typing import Any
 from local.executor.definition import Definition
 from local.executor.expressions import Scope, StepOutcome
 from pipeline_def.placeholders import find, substitute
+from pipeline_def.settings.evaluate import GATE_METRICS
 
 FILES = {
-    "dataset.json": {"num_classes": 3, "num_training_samples": 800},
-    "evaluation.json": {"metrics": {"accuracy": {"value": 0.91}}},
+    "dataset.json": {
+        "num_classes": 3,
+        "num_training_samples": 800,
+        "content_hash": "sha256:" + "cd" * 32,
+        "counts": {"train": 800, "validation": 100, "test": 100},
+    },
+    "evaluation.json": {
+        "metrics": {name: {"value": 0.91 if more else 0.04} for name, more in GATE_METRICS.items()},
+        "champion": {"worse_by": 0.01},
+    },
     "package.json": {"training_artifact_sha256": "ab" * 32, "content_hash": "sha256:" + "cd" * 32, "num_classes": 3},
 }
 
@@ -24,8 +33,11 @@ def substituted(definition: str) -> str:
         "ArtifactBucket": "imgpipe-artifacts",
         "ExecutionRoleArn": "arn:aws:iam::123456789012:role/execution",
         "ResolveFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:resolve",
+        "CheckBaseFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:check-base",
+        "ListTrialsFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:list-trials",
         "ImagingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:imaging",
         "MxnetImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet",
+        "MxnetGpuImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet-gpu",
         "ModelPackageGroupName": "imgpipe-dev",
     }
     return substitute(definition, {name: values[name] for name in find(definition)})
@@ -62,9 +74,18 @@ def resolved_steps(
 def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
     arguments = step["Arguments"]
     if step["Type"] == "Lambda":
-        uri = arguments["input_data_uri"].rstrip("/") + "/"
-        outputs = {"input_uri": uri, "listing_hash": listing_hash, "object_count": 9, "total_bytes": 900}
-        return StepOutcome(outputs=outputs)
+        return StepOutcome(outputs=_answer(step["Name"], arguments, listing_hash))
+    if step["Type"] == "Tuning":
+        ranges = arguments["HyperParameterTuningJobConfig"]["ParameterRanges"]
+        chosen = {item["Name"]: item.get("MinValue") or item["Values"][0] for kind in ranges.values() for item in kind}
+        best = {"TrainingJobName": "tune-001-abc", "TunedHyperParameters": chosen}
+        return StepOutcome(
+            properties={
+                "HyperParameterTuningJobName": "tune",
+                "BestTrainingJob": best,
+                "TrainingJobSummaries": [best],
+            }
+        )
     if step["Type"] == "Training":
         artifact = f"{arguments['OutputDataConfig']['S3OutputPath']}/job/output/model.tar.gz"
         return StepOutcome(properties={"ModelArtifacts": {"S3ModelArtifacts": artifact}})
@@ -78,3 +99,17 @@ def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
         }
         return StepOutcome(properties=arguments, property_files=files)
     return StepOutcome()
+
+
+def _answer(function: str, arguments: dict[str, Any], listing_hash: str) -> dict[str, Any]:
+    """What the function of a step answers."""
+    if function == "CheckBase":
+        return {"base_model_uri": arguments["base_model_uri"], "checked": "yes"}
+    if function == "Trials":
+        return {"trials_uri": arguments["output_uri"], "best_training_job": "job", "best_value": 0.9, "count": 2}
+    uri = arguments["input_data_uri"].rstrip("/") + "/"
+    answer = {"input_uri": uri, "listing_hash": listing_hash, "object_count": 9, "total_bytes": 900}
+    answer |= {"champion_version": "3", "champion_uri": "s3://imgpipe-artifacts/models/0123/package/"}
+    if base := arguments.get("base_model_uri"):
+        answer |= {"base_model_uri": f"s3://imgpipe-artifacts/models/{base}/model.tar.gz", "base_version": "3"}
+    return answer

@@ -6,15 +6,25 @@ import os
 from pathlib import Path
 
 import pytest
-from environment_definitions import SHARDED, definition_of
+from environment_definitions import FULL, SHARDED, definition_of
+
+from pipeline_def.settings import PIPELINES
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("environment", ["dev", "staging", "prod", SHARDED])
-def test_definition_is_the_golden_one(environment: str) -> None:
-    path = GOLDEN / f"{environment}.json"
-    definition = definition_of(environment) + "\n"
+@pytest.mark.parametrize(
+    ("environment", "pipeline"),
+    [
+        *((name, pipeline) for name in ("dev", "prod") for pipeline in PIPELINES),
+        ("staging", "train"),
+        (SHARDED, "train"),
+        (FULL, "tune"),
+    ],
+)
+def test_definition_is_the_golden_one(environment: str, pipeline: str) -> None:
+    path = GOLDEN / f"{environment}-{pipeline}.json"
+    definition = definition_of(environment, pipeline) + "\n"
     if os.environ.get("GOLDEN_UPDATE"):  # set by `make golden`
         path.write_text(definition, encoding="utf-8")
     assert definition == path.read_text(encoding="utf-8"), f"{path.name} differs: `make golden` if wished for"

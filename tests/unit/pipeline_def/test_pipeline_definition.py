@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 from definition_walk import resolved_steps
+from environment_definitions import FULL, definition_of
 
 from infra.environments import load_environment
 from local.executor.definition import Definition
@@ -22,6 +23,7 @@ STEPS = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "Regis
 REQUESTS = {
     "Processing": ("CreateProcessingJob", {"ProcessingJobName": "job"}),
     "Training": ("CreateTrainingJob", {"TrainingJobName": "job"}),
+    "Tuning": ("CreateHyperParameterTuningJob", {"HyperParameterTuningJobName": "job"}),
     "RegisterModel": ("CreateModelPackage", {}),
 }
 METADATA_VALUE = re.compile(r"^[\w\s.:/=+@-]{1,256}$", re.ASCII)
@@ -31,9 +33,17 @@ def _names(definition: str) -> list[str]:
     return [step.name for step in Definition.parse(definition).steps]
 
 
-def test_steps_are_the_designed_ones(own: str, builtin: str, sharded: str) -> None:
+def _job_steps(definition: str) -> list[str]:
+    """The steps that train."""
+    return [name for name in _names(definition) if name in ("Train", "Tune")]
+
+
+def test_steps_are_the_designed_ones(own: str, builtin: str, sharded: str, tune: str, retrain: str) -> None:
     assert _names(own) == _names(builtin) == STEPS
     assert _names(sharded) == ["Resolve", "Pack", *STEPS[1:]]
+    assert _names(tune) == [*STEPS[:2], "Tune", "Trials", *STEPS[3:]]
+    assert _names(retrain) == [*STEPS[:2], "CheckBase", *STEPS[2:]]
+    assert _names(definition_of(FULL, "tune")) == [*STEPS[:2], "Tune", "Trials", *STEPS[2:]]
 
 
 def test_every_declared_parameter_is_referenced_and_every_reference_declared(definition: str) -> None:
@@ -71,25 +81,36 @@ def test_resolved_arguments_are_accepted_by_the_service_model(definition: str) -
             report = ParamValidator().validate(step["Arguments"] | added, shape)
             assert not report.has_errors(), f"{name}: {report.generate_report()}"
             checked += 1
-    assert checked == (6 if "Pack" in _names(definition) else 5)
+    assert checked == 4 + len(_job_steps(definition)) + ("Pack" in _names(definition))
+
+
+def _hyperparameters(step: dict[str, Any]) -> dict[str, str]:
+    """What a training job of the step gets, or what all of a tuning job's get."""
+    arguments = step["Arguments"]
+    found: dict[str, str] = (arguments.get("TrainingJobDefinition") or arguments).get(
+        "HyperParameters", arguments.get("TrainingJobDefinition", {}).get("StaticHyperParameters")
+    )
+    return found
 
 
 def test_hyperparameters_are_strings_on_the_wire(definition: str) -> None:
-    values = resolved_steps(definition)["Train"]["Arguments"]["HyperParameters"]
-    assert all(isinstance(value, str) for value in values.values())
-    assert values["num_classes"] == "3"
-    assert values["num_training_samples"] == "800"
+    for name in _job_steps(definition):
+        values = _hyperparameters(resolved_steps(definition)[name])
+        assert all(isinstance(value, str) for value in values.values())
+        assert values["num_classes"] == "3"
+        assert values["num_training_samples"] == "800"
 
 
 def test_image_shape_follows_the_image_size(definition: str) -> None:
-    train = resolved_steps(definition, overrides={"ImageSize": "48"})["Train"]["Arguments"]
-    assert train["HyperParameters"]["image_shape"] == "3,48,48"
+    steps = resolved_steps(definition, overrides={"ImageSize": "48"})
+    for name in _job_steps(definition):
+        assert _hyperparameters(steps[name])["image_shape"] == "3,48,48"
 
 
 def _output_uris(steps: dict[str, dict[str, Any]]) -> set[str]:
     uris = set()
     for step in steps.values():
-        arguments = step["Arguments"]
+        arguments = step["Arguments"].get("TrainingJobDefinition") or step["Arguments"]
         uris |= {item["S3Output"]["S3Uri"] for item in arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])}
         uris |= {uri for uri in [arguments.get("OutputDataConfig", {}).get("S3OutputPath")] if uri}
     return uris
@@ -104,11 +125,14 @@ def test_two_executions_share_no_output(definition: str) -> None:
 
 
 def test_inputs_come_from_the_producing_step_and_never_from_a_join_of_the_consumers_own(definition: str) -> None:
+    """But for the best model of a tuning job, which has no property with its artifact and is never cached."""
     for step in Definition.parse(definition).steps:
         for item in step.spec.get("Arguments", {}).get("ProcessingInputs", []):
-            assert item["S3Input"]["S3Uri"].keys() == {"Get"}, f"{step.name} makes up the URI of {item['InputName']}"
+            if (item["InputName"], _job_steps(definition)) != ("model", ["Tune"]):
+                assert item["S3Input"]["S3Uri"].keys() == {"Get"}, f"{step.name}: {item['InputName']} is made up"
         for channel in step.spec.get("Arguments", {}).get("InputDataConfig", []):
-            assert channel["DataSource"]["S3DataSource"]["S3Uri"].keys() == {"Get"}
+            if (channel["ChannelName"], _job_steps(definition)) != ("model", ["Tune", "Train"]):
+                assert channel["DataSource"]["S3DataSource"]["S3Uri"].keys() == {"Get"}
 
 
 def test_what_is_registered_lies_where_nothing_expires(definition: str) -> None:
@@ -116,7 +140,10 @@ def test_what_is_registered_lies_where_nothing_expires(definition: str) -> None:
     kept = "s3://imgpipe-artifacts/models/abc123def456/package/"
     assert request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == f"{kept}model.tar.gz"
     assert request["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"] == f"{kept}evaluation.json"
+    assert request["ModelMetrics"]["ModelDataQuality"]["Statistics"]["S3Uri"] == f"{kept}baseline.json"
+    assert request["DriftCheckBaselines"]["ModelDataQuality"]["Statistics"]["S3Uri"] == f"{kept}baseline.json"
     assert request["CustomerMetadataProperties"]["labels_uri"] == f"{kept}labels.json"
+    assert request["CustomerMetadataProperties"]["training_artifact_uri"] == f"{kept}model.tar.gz"
 
 
 def test_customer_metadata_keeps_the_services_limits(definition: str) -> None:
@@ -156,10 +183,14 @@ def _jobs(steps: dict[str, dict[str, Any]], *kinds: str) -> list[str]:
     return found
 
 
-def test_resolve_is_never_cached_and_jobs_are(definition: str) -> None:
+def test_functions_tuning_and_spot_training_are_never_cached_and_other_jobs_are(definition: str) -> None:
     steps = resolved_steps(definition)
-    assert "CacheConfig" not in steps["Resolve"]
+    for step in steps.values():
+        if step["Type"] in ("Lambda", "Tuning") or step["Arguments"].get("CheckpointConfig"):
+            assert "CacheConfig" not in step
     for name in _jobs(steps):
+        if steps[name]["Arguments"].get("CheckpointConfig"):
+            continue
         assert steps[name]["CacheConfig"]["Enabled"] is True
         assert re.fullmatch(r"P\d+D", steps[name]["CacheConfig"]["ExpireAfter"])
 
@@ -168,7 +199,9 @@ def test_jobs_are_isolated_limited_and_retried(definition: str) -> None:
     steps = resolved_steps(definition)
     for name in _jobs(steps, "Processing"):
         assert steps[name]["Arguments"]["NetworkConfig"]["EnableNetworkIsolation"] is True
-    assert steps["Train"]["Arguments"]["EnableNetworkIsolation"] is True
+    for name in _job_steps(definition):
+        arguments = steps[name]["Arguments"]
+        assert (arguments.get("TrainingJobDefinition") or arguments)["EnableNetworkIsolation"] is True
     for name in _jobs(steps):
         assert steps[name]["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] > 0
         retried = {kind for policy in steps[name]["RetryPolicies"] for kind in policy["ExceptionType"]}
@@ -183,12 +216,14 @@ def test_people_read_a_name_and_a_description_of_every_step(definition: str) -> 
 
 def test_a_failed_gate_names_metric_value_and_threshold(definition: str) -> None:
     message = resolved_steps(definition, overrides={"AccuracyThreshold": "0.95"})["BelowThreshold"]["Arguments"]
-    assert message["ErrorMessage"] == ("Gate not passed: accuracy 0.91 on the test set is below AccuracyThreshold 0.95")
+    text = message["ErrorMessage"]
+    assert text.startswith("Gate not passed: accuracy 0.91 (AccuracyThreshold: at least 0.95); ")
+    assert text.endswith("worse than the champion by up to 0.01 (ChampionMargin: at most 0.02)")
 
 
 def test_closed_values_are_enums(definition: str) -> None:
-    enums = {item["Name"] for item in json.loads(definition)["Parameters"] if "EnumValues" in item}
-    assert {
+    parameters = json.loads(definition)["Parameters"]
+    closed = {
         "RecordFormat",
         "Crop",
         "PassThrough",
@@ -197,7 +232,11 @@ def test_closed_values_are_enums(definition: str) -> None:
         "Optimizer",
         "AugmentationType",
         "ModelApprovalStatus",
-    } <= enums
+    }
+    assert closed & {item["Name"] for item in parameters} == {
+        item["Name"] for item in parameters if "EnumValues" in item and item["Name"] in closed
+    }
+    assert {"RecordFormat", "NumLayers"} <= {item["Name"] for item in parameters if "EnumValues" in item}
 
 
 def test_the_built_in_image_gets_only_what_it_accepts(builtin: str) -> None:
@@ -233,11 +272,11 @@ def test_the_definition_version_depends_on_the_definition(own: str, builtin: str
 
 def test_equal_settings_give_equal_text(own: str) -> None:
     settings = load_environment("dev")
-    assert build_definition(settings.pipeline, region=settings.region) == own
+    assert build_definition(settings.pipeline, pipeline="train", region=settings.region) == own
 
 
 def test_caching_can_be_switched_off() -> None:
-    definition = build_definition(PipelineSettings(cache_days=0), region="eu-west-1")
+    definition = build_definition(PipelineSettings(cache_days=0), pipeline="train", region="eu-west-1")
     assert resolved_steps(definition)["Train"]["CacheConfig"] == {"Enabled": False}
 
 
@@ -248,15 +287,25 @@ def test_every_hyperparameter_can_be_offered_under_a_name_of_its_own() -> None:
 
     given = {name: allowed(row) for name, row in table().items() if name not in NOT_SETTABLE and row.type != "string"}
     settings = PipelineSettings.model_validate(
-        {"train": {"image": "own", "instance_type": "ml.c5.xlarge", "hyperparameters": given}}
+        {
+            "train": {
+                "image": "own",
+                "instance_type": "ml.g4dn.xlarge",
+                "pretrained_model_uri": "s3://imgpipe-data/pretrained/model.tar.gz",
+                "hyperparameters": given,
+            }
+        }
     )
-    names = [item["Name"] for item in json.loads(build_definition(settings, region="us-east-1"))["Parameters"]]
+    names = [
+        item["Name"]
+        for item in json.loads(build_definition(settings, pipeline="train", region="us-east-1"))["Parameters"]
+    ]
     assert len(given) > 12
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(("region", "registry"), [("eu-west-1", "685385470294"), ("us-east-1", "811284229777")])
 def test_the_built_in_image_is_the_regions_own(region: str, registry: str) -> None:
-    definition = build_definition(PipelineSettings(), region=region)
+    definition = build_definition(PipelineSettings(), pipeline="train", region=region)
     image = resolved_steps(definition)["Train"]["Arguments"]["AlgorithmSpecification"]["TrainingImage"]
     assert image == f"{registry}.dkr.ecr.{region}.amazonaws.com/image-classification:1"

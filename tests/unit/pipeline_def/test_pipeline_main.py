@@ -21,6 +21,10 @@ def test_it_prints_the_definition_and_nothing_else(own: str) -> None:
     assert done.returncode == 0
 
 
+def test_each_pipeline_can_be_printed(tune: str) -> None:
+    assert _run("dev", "tune").stdout == tune + "\n"
+
+
 def test_an_unknown_environment_names_the_known_ones() -> None:
     done = _run("qa")
     assert done.returncode == 2

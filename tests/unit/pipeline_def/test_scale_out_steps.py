@@ -100,7 +100,9 @@ def test_parameters_and_all_other_steps_are_those_of_one_instance(sharded: str, 
 @pytest.mark.parametrize(("count", "steps"), [(1, ["Preprocess"]), (2, ["Pack", "Preprocess"])])
 def test_the_number_of_instances_decides_the_steps(count: int, steps: list[str]) -> None:
     settings = PipelineSettings.model_validate({"preprocess": {"instance_count": count}})
-    names = [step["Name"] for step in json.loads(build_definition(settings, region="us-east-1"))["Steps"]]
+    names = [
+        step["Name"] for step in json.loads(build_definition(settings, pipeline="train", region="us-east-1"))["Steps"]
+    ]
     assert names[1:-3] == steps
 
 
@@ -123,7 +125,7 @@ def test_a_default_of_the_settings_reaches_the_definition_unharmed() -> None:
     settings = PipelineSettings.model_validate(
         {"preprocess": {"group_by": expression, "crop": "square", "pass_through": True, "convert_icc": True}}
     )
-    steps = resolved_steps(build_definition(settings, region="us-east-1"))
+    steps = resolved_steps(build_definition(settings, pipeline="train", region="us-east-1"))
     arguments = steps["Preprocess"]["Arguments"]["AppSpecification"]["ContainerArguments"]
     assert arguments[-7:] == [
         "--crop",

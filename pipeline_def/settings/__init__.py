@@ -1,0 +1,21 @@
+"""Typed settings of the pipelines: the `pipeline:` section of an environment file."""
+
+from pipeline_def.settings.evaluate import EvaluateSettings
+from pipeline_def.settings.pipeline import PIPELINES, PipelineSettings, RegistrySettings
+from pipeline_def.settings.preprocess import GROUP_BY_OPTION, MAX_GROUP_BY_CHARACTERS, PreprocessSettings
+from pipeline_def.settings.train import ProfilerSettings, TrainSettings
+from pipeline_def.settings.tune import NumberRange, TuneSettings
+
+__all__ = [
+    "GROUP_BY_OPTION",
+    "MAX_GROUP_BY_CHARACTERS",
+    "PIPELINES",
+    "EvaluateSettings",
+    "NumberRange",
+    "PipelineSettings",
+    "PreprocessSettings",
+    "ProfilerSettings",
+    "RegistrySettings",
+    "TrainSettings",
+    "TuneSettings",
+]
