@@ -2,56 +2,76 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import argparse
 
-from common.arguments import ContainerParser, whole_number
-from common.contract import ContainerError, processing_input, processing_output, run
-from common.dataset import Dataset, read_dataset
-from common.files import AtomicFiles, json_bytes
-from evaluate.evaluation_json import evaluation
-from evaluate.metrics import score
-from evaluate.mistakes import worst_mistakes
-from evaluate.predict import load_model, predict
-from evaluate.report import render
+from common.arguments import ContainerParser, fraction, whole_number
+from common.contract import processing_input, processing_output, run
+from evaluate.findings import Findings
+from evaluate.job import Inputs, Options, evaluate
 
 HIGHEST_TOP_K = 1000
+HIGHEST_VERSION = 10**9
+DEFAULT_PRECISION = 0.95
+NONE = "none"
 
 
 def main() -> None:
-    """Write evaluation.json and report.html, then print the scores, one line each."""
-    top_k = _top_k()
-    described = processing_input("dataset")
-    records = processing_input("test") / "test.rec"
-    dataset = read_dataset(described)
-    model = load_model(processing_input("model") / "model.tar.gz", dataset=dataset)
-    predictions = predict(model, records, num_classes=len(dataset.classes))
-    _check_count(len(predictions.labels), dataset, records)
-    scores = score(predictions.labels, predictions.probabilities, classes=dataset.classes, top_k=top_k)
-    mistakes = worst_mistakes(predictions, records, described / "test.lst", classes=dataset.classes)
-    with AtomicFiles() as files:
-        content = json_bytes(evaluation(predictions.labels, predictions.probabilities, scores))
-        files.open(processing_output("evaluation") / "evaluation.json").write(content)
-        page = render(predictions, scores, mistakes, dataset)
-        files.open(processing_output("evaluation") / "report.html").write(page.encode())
-    print(f"Evaluated {len(predictions.labels)} test images of {len(dataset.classes)} classes", flush=True)
-    for name, value in scores.values.items():
-        print(f"{name}={'undefined' if value is None else format(value, '.6f')}", flush=True)
+    """Write evaluation.json, report.html and baseline.json, then print the scores, one line each."""
+    options = _options()
+    inputs = Inputs(
+        model=processing_input("model"),
+        test=processing_input("test"),
+        dataset=processing_input("dataset"),
+        champion=processing_input("champion"),
+        trials=processing_input("trials"),
+    )
+    _print(evaluate(inputs, options, processing_output("evaluation")))
 
 
-def _top_k() -> int:
+def _options() -> Options:
     parser = ContainerParser(program="evaluate", description=__doc__ or "")
     parser.add_argument(
         "--top-k", type=whole_number(1, HIGHEST_TOP_K), default=5, help="k of top_k_accuracy, at most the class count"
     )
-    return int(parser.parse_args().top_k)
+    parser.add_argument(
+        "--threshold-precision",
+        type=fraction,
+        default=DEFAULT_PRECISION,
+        help="what the predictions above a suggested confidence threshold shall reach, 0 to 1",
+    )
+    parser.add_argument(
+        "--champion-version", type=_version, default=None, help="version of the model in input champion, or none"
+    )
+    given = parser.parse_args()
+    return Options(
+        top_k=int(given.top_k), precision=float(given.threshold_precision), champion_version=given.champion_version
+    )
 
 
-def _check_count(found: int, dataset: Dataset, records: Path) -> None:
-    expected = dataset.counts.get("test", 0)
-    if found != expected:
-        raise ContainerError(
-            f"{records} holds {found} records, dataset.json says {expected}: take both from one preprocess run"
+def _version(text: str) -> int | None:
+    if text == NONE:
+        return None
+    try:
+        return whole_number(1, HIGHEST_VERSION)(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be {NONE} or a version number from 1 on, got {text!r}") from None
+
+
+def _print(findings: Findings) -> None:
+    print(
+        f"Evaluated {len(findings.predictions.labels)} test images of {len(findings.dataset.classes)} classes",
+        flush=True,
+    )
+    for name, value in findings.metrics.items():
+        print(f"{name}={'undefined' if value is None else format(value, '.6f')}", flush=True)
+    champion = findings.champion
+    if champion.comparison is not None:
+        low, high = champion.comparison.interval
+        print(
+            f"difference_to_champion={champion.comparison.difference:.6f} interval {low:.6f} to {high:.6f}", flush=True
         )
+    else:
+        print(f"No comparison with a champion: {champion.reason}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluate import curves
+from evaluate.comparison import Comparison
 from evaluate.metrics import BINARY, Scores
 from evaluate.predict import Predictions
 
@@ -19,6 +20,7 @@ FAINTEST = 0.10
 HIGHLIGHTED_CURVES = 3
 ROC_SIDE = 320
 CONFUSIONS_SHOWN = 8
+INTERVAL_WIDTH = 340
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +133,21 @@ def frequent_confusions(scores: Scores) -> list[dict[str, Any]]:
         }
         for count, truth, predicted in pairs[:CONFUSIONS_SHOWN]
     ]
+
+
+def interval_chart(found: Comparison) -> dict[str, Any]:
+    """Return x coordinates, in a width of INTERVAL_WIDTH, of the difference, its interval and 0, the middle."""
+    low, high = found.interval
+    reach = 1.15 * max(abs(low), abs(high), abs(found.difference), 0.01)
+
+    def x(value: float) -> float:
+        return round((value / reach + 1) / 2 * INTERVAL_WIDTH, 1)
+
+    return {
+        "width": INTERVAL_WIDTH,
+        "zero": x(0),
+        "low": x(low),
+        "high": x(high),
+        "difference": x(found.difference),
+        "ends": [(0, -reach), (INTERVAL_WIDTH, reach)],
+    }

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from common.training_record import TrainingRecord
 from evaluate import curves
+from evaluate.calibration import Calibration
+from evaluate.champion import champion_block
+from evaluate.findings import Findings
 from evaluate.metrics import BINARY, ClassScore, Labels, Probabilities, Scores, f_beta
+from evaluate.multi_label import LabelScore, LabelScores
+from evaluate.thresholds import Thresholds
 
 SCHEMA_VERSION = 1
 # The Model Monitor schema has this very string where a spread was not computed.
@@ -16,19 +23,64 @@ NO_SPREAD = "NaN"
 REGISTRY_MATRIX_CLASSES = 100
 
 
-def evaluation(labels: Labels, probabilities: Probabilities, scores: Scores) -> dict[str, Any]:
+def evaluation(findings: Findings) -> dict[str, Any]:
     """Return the content of evaluation.json; a metric that is not defined has the value null, never NaN."""
-    block = "binary_classification_metrics" if len(scores.per_class) == BINARY else "multiclass_classification_metrics"
-    registry = _binary if len(scores.per_class) == BINARY else _multiclass
     return {
         "schema_version": SCHEMA_VERSION,
-        "num_records": len(labels),
-        "classes": [entry.name for entry in scores.per_class],
-        "metrics": {name: {"value": value} for name, value in scores.values.items()},
-        "top_k": scores.top_k,
+        "num_records": len(findings.predictions.labels),
+        "classes": findings.dataset.classes,
+        "multi_label": findings.predictions.multi_label,
+        "metrics": {name: {"value": value} for name, value in findings.metrics.items()},
+        "top_k": findings.scores.top_k,
+        **_scored(findings),
+        "calibration": _calibration(findings.calibration),
+        "thresholds": _thresholds(findings.thresholds, findings.dataset.classes),
+        "champion": champion_block(findings.champion),
+        "training": _training(findings.training),
+    }
+
+
+def _scored(findings: Findings) -> dict[str, Any]:
+    """Return the scores per class and the block for the registry, which depend on the kind of labels."""
+    scores = findings.scores
+    if isinstance(scores, LabelScores):
+        return {
+            "per_class": [_label_entry(entry) for entry in scores.per_class],
+            "multiclass_classification_metrics": _several(scores),
+        }
+    labels, probabilities = findings.predictions.labels, findings.predictions.probabilities
+    binary = len(scores.per_class) == BINARY
+    block = "binary_classification_metrics" if binary else "multiclass_classification_metrics"
+    return {
         "per_class": [_class_entry(entry) for entry in scores.per_class],
         "confusion_matrix": scores.confusion.tolist(),
-        block: registry(labels, probabilities, scores),
+        block: (_binary if binary else _multiclass)(labels, probabilities, scores),
+    }
+
+
+def _calibration(found: Calibration) -> dict[str, Any]:
+    return {
+        "expected_calibration_error": found.expected_error,
+        "maximum_calibration_error": found.maximum_error,
+        "bins": [asdict(entry) for entry in found.bins],
+    }
+
+
+def _thresholds(found: Thresholds, classes: list[str]) -> dict[str, Any]:
+    return {
+        "precision": found.precision,
+        "per_class": [{"class": name, **asdict(entry)} for name, entry in zip(classes, found.per_class, strict=True)],
+        "overall": asdict(found.overall),
+    }
+
+
+def _training(record: TrainingRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "best_epoch": record.best_epoch,
+        "epochs": len(record.epochs),
+        "checks_fired": [check.name for check in record.checks if check.fired],
     }
 
 
@@ -42,6 +94,27 @@ def _class_entry(entry: ClassScore) -> dict[str, Any]:
         "f1": entry.f1,
         "roc_auc": entry.roc_auc,
     }
+
+
+def _label_entry(entry: LabelScore) -> dict[str, Any]:
+    return {
+        "class": entry.name,
+        "support": entry.support,
+        "predicted": entry.predicted,
+        "accuracy": entry.accuracy,
+        "precision": entry.precision,
+        "recall": entry.recall,
+        "f1": entry.f1,
+        "roc_auc": entry.roc_auc,
+        "average_precision": entry.average_precision,
+        "expected_calibration_error": entry.calibration_error,
+    }
+
+
+def _several(scores: LabelScores) -> dict[str, Any]:
+    """Return what of multiclass_classification_metrics has a meaning where an image may be of several classes."""
+    names = ("accuracy", "weighted_precision", "weighted_recall", "weighted_f1")
+    return _with_spread({name: scores.values[name] for name in names})
 
 
 def _binary(labels: Labels, probabilities: Probabilities, scores: Scores) -> dict[str, Any]:

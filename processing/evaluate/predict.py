@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,83 +12,78 @@ import mxnet as mx
 import numpy as np
 import numpy.typing as npt
 
-from common.archive import extract_files
 from common.contract import ContainerError
-from common.dataset import Dataset, read_json
 from common.recordio import read_records
+from evaluate.model import DATA_NAME, Model, first_line
 
-SYMBOL_SUFFIX = "-symbol.json"
-SHAPES_NAME = "model-shapes.json"
-PARAMS_NAME = re.compile(r"(?P<prefix>.+)-(?P<epoch>\d{4})\.params")
-DATA_NAME = "data"
 BATCH_SIZE = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A symbol with its parameters; ``shape`` is the input of one image (channels, height, width)."""
-
-    symbol: Any
-    arguments: dict[str, Any]
-    auxiliary: dict[str, Any]
-    shape: tuple[int, int, int]
+# An image is taken for each class of at least this probability where it may be of several.
+POSITIVE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Per record, in file order: the true label (n,) int64 and the class probabilities (n, classes) float64."""
+    """Per record, in file order: the true labels (int64) and the class probabilities (n, classes) float64.
+
+    ``labels`` is (n,), class indices and rows of probabilities that sum to 1; or, where an image may be of several
+    classes, (n, classes), 0 or 1, and each probability stands by itself.
+    """
 
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may be of several classes, or of none."""
+        return self.labels.ndim > 1
 
-def load_model(archive: Path, *, dataset: Dataset) -> Model:
-    """Load symbol, parameters and input shape from a model.tar.gz; ContainerError where one is missing or damaged.
+    @property
+    def truth(self) -> npt.NDArray[np.bool_]:
+        """Which classes (n, classes) each image is of."""
+        if self.multi_label:
+            return np.asarray(self.labels > 0)
+        return np.eye(self.probabilities.shape[1], dtype=bool)[self.labels]
 
-    Where the archive holds parameters of several epochs, the highest epoch counts.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        names = {path.name: path for path in extract_files(archive, Path(directory), wanted=_is_model_file)}
-        symbol_path = _only_symbol(names, archive)
-        params_path = _newest_params(names, symbol_path, archive)
-        try:
-            symbol = mx.sym.load(str(symbol_path))
-            values = mx.nd.load(str(params_path))
-        except (mx.MXNetError, ValueError) as error:
-            raise ContainerError(f"{archive}: MXNet cannot read the model: {_first_line(error)}") from None
-        shape = _input_shape(names.get(SHAPES_NAME), dataset)
-    if not isinstance(values, dict):
-        raise ContainerError(f"{archive}: {params_path.name} holds no named parameters")
-    model = Model(
-        symbol=symbol, arguments=_with_prefix(values, "arg:"), auxiliary=_with_prefix(values, "aux:"), shape=shape
-    )
-    _check_model(model, archive, num_classes=len(dataset.classes))
-    return model
+    @property
+    def chosen(self) -> npt.NDArray[np.bool_]:
+        """Which classes (n, classes) each image was called: the most probable, or all of at least 0.5."""
+        if self.multi_label:
+            return np.asarray(self.probabilities >= POSITIVE)
+        return np.asarray(np.eye(self.probabilities.shape[1], dtype=bool)[self.probabilities.argmax(axis=1)])
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Which records (n,) are entirely right."""
+        return np.asarray((self.chosen == self.truth).all(axis=1))
 
 
 def predict(model: Model, records: Path, *, num_classes: int) -> Predictions:
     """Classify every record of a .rec file once, center-cropped to the model's shape, raw 0..255 RGB.
 
-    ContainerError where a record is damaged, a label is no class, or the model's output is no probability.
+    A record holds one label, a class index, or a 0 or 1 for each class. ContainerError where a record is damaged, a
+    label is no class, the model is of the other kind than the labels, or its output is no probability.
     """
     expected = _labels(records, num_classes)
+    _check_kind(model, records, several=expected.ndim > 1)
     batch_size = min(BATCH_SIZE, len(expected))
     try:
-        labels, outputs = _forward(model, records, batch_size)
+        labels, outputs = _forward(model, records, batch_size, label_width=1 if expected.ndim == 1 else num_classes)
     except mx.MXNetError as error:
-        raise ContainerError(f"{records}: MXNet cannot classify the records: {_first_line(error)}") from None
+        raise ContainerError(f"{records}: MXNet cannot classify the records: {first_line(error)}") from None
     # The reader and MXNet must have seen the same records in the same order, or the scores describe other images.
     if not np.array_equal(labels, expected):
         raise ContainerError(f"{records}: MXNet read {len(labels)} records, {len(expected)} are in the file or differ")
-    _check_probabilities(outputs)
+    _check_probabilities(outputs, sum_to_one=expected.ndim == 1)
     return Predictions(labels=expected, probabilities=outputs)
 
 
-def _forward(model: Model, records: Path, batch_size: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+def _forward(
+    model: Model, records: Path, batch_size: int, *, label_width: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     executor = model.symbol.simple_bind(mx.cpu(), grad_req="null", **{DATA_NAME: (batch_size, *model.shape)})
     executor.copy_params_from(model.arguments, model.auxiliary, allow_extra_params=True)
     labels, outputs = [], []
-    for batch in _batches(records, model.shape, batch_size):
+    for batch in _batches(records, model.shape, batch_size, label_width):
         # The iterator fills the last batch up with records from the start: they must not count twice.
         kept = batch_size - batch.pad
         (output,) = executor.forward(is_train=False, **{DATA_NAME: batch.data[0]})
@@ -99,12 +92,12 @@ def _forward(model: Model, records: Path, batch_size: int) -> tuple[npt.NDArray[
     return np.concatenate(labels), np.concatenate(outputs)
 
 
-def _batches(records: Path, shape: tuple[int, int, int], batch_size: int) -> Iterator[Any]:
+def _batches(records: Path, shape: tuple[int, int, int], batch_size: int, label_width: int) -> Iterator[Any]:
     yield from mx.io.ImageRecordIter(
         path_imgrec=str(records),
         data_shape=shape,
         batch_size=batch_size,
-        label_width=1,
+        label_width=label_width,
         shuffle=False,
         rand_crop=False,
         rand_mirror=False,
@@ -115,86 +108,47 @@ def _batches(records: Path, shape: tuple[int, int, int], batch_size: int) -> Ite
 
 
 def _labels(records: Path, num_classes: int) -> npt.NDArray[np.int64]:
+    """Return class indices (n,), or 0 and 1 (n, classes) where the records hold a label for each class."""
     if not records.is_file():
         raise ContainerError(f"{records} does not exist: evaluation needs test images, give a test fraction above 0")
-    labels = np.array([record.header.label for record in read_records(records)], dtype=np.float64)
-    if not len(labels):
+    rows = [record.header.labels for record in read_records(records)]
+    if not rows:
         raise ContainerError(f"{records} holds no records: evaluation needs test images")
-    wrong = labels[(labels < 0) | (labels >= num_classes) | (labels != np.floor(labels))]
+    widths = sorted({len(row) for row in rows})
+    if len(widths) > 1 or widths[0] not in (1, num_classes):
+        raise ContainerError(
+            f"{records}: records hold {' and '.join(map(str, widths))} labels; allowed are 1 each, the class, or "
+            f"{num_classes}, a 0 or 1 for each class"
+        )
+    labels = np.array(rows, np.float64)
+    several = widths[0] > 1
+    last = 1 if several else num_classes - 1
+    wrong = labels[(labels < 0) | (labels > last) | (labels != np.floor(labels))]
     if len(wrong):
-        raise ContainerError(f"{records}: label {wrong[0]:g} is no class; allowed are 0 to {num_classes - 1}")
-    return labels.astype(np.int64)
+        what = "is neither 0 nor 1" if several else f"is no class; allowed are 0 to {last}"
+        raise ContainerError(f"{records}: label {wrong[0]:g} {what}")
+    return labels.astype(np.int64) if several else labels[:, 0].astype(np.int64)
 
 
-def _check_probabilities(outputs: npt.NDArray[np.float64]) -> None:
+def _check_kind(model: Model, records: Path, *, several: bool) -> None:
+    if several and not model.multi_label:
+        raise ContainerError(
+            f"{records} holds several labels per image, the model ends in {model.output} and chooses one class: "
+            "train it with multi_label 1"
+        )
+
+
+def _check_probabilities(outputs: npt.NDArray[np.float64], *, sum_to_one: bool) -> None:
     broken = ~np.isfinite(outputs).all(axis=1)
     if broken.any():
         raise ContainerError(
             f"the model answers NaN or infinity for {int(broken.sum())} of {len(outputs)} test images: training "
             "diverged; lower the learning rate"
         )
-    if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-        raise ContainerError("the model's outputs are no probabilities (each row must sum to 1): it needs a softmax")
-
-
-def _is_model_file(name: str) -> bool:
-    return name.endswith(SYMBOL_SUFFIX) or name == SHAPES_NAME or PARAMS_NAME.fullmatch(name) is not None
-
-
-def _only_symbol(names: dict[str, Path], archive: Path) -> Path:
-    symbols = [path for name, path in names.items() if name.endswith(SYMBOL_SUFFIX)]
-    if len(symbols) != 1:
-        raise ContainerError(f"{archive} holds {len(symbols)} files named *{SYMBOL_SUFFIX}, exactly one is expected")
-    return symbols[0]
-
-
-def _newest_params(names: dict[str, Path], symbol: Path, archive: Path) -> Path:
-    prefix = symbol.name[: -len(SYMBOL_SUFFIX)]
-    matches = [match for match in map(PARAMS_NAME.fullmatch, names) if match and match["prefix"] == prefix]
-    if not matches:
-        raise ContainerError(f"{archive} holds no {prefix}-NNNN.params beside {symbol.name}")
-    return names[max(matches, key=lambda match: int(match["epoch"])).string]
-
-
-def _input_shape(path: Path | None, dataset: Dataset) -> tuple[int, int, int]:
-    """Return the shape that the model was trained on; the data set's where the archive does not say."""
-    if path is None:
-        return dataset.image_shape
-    try:
-        entry = next(entry for entry in read_json(path) if entry["name"] == DATA_NAME)
-        _, channels, height, width = (int(side) for side in entry["shape"])
-    except (StopIteration, KeyError, TypeError, ValueError):
-        raise ContainerError(f'{SHAPES_NAME} must be [{{"name": "data", "shape": [1, 3, H, W]}}]') from None
-    if max(height, width) > dataset.resize:
-        raise ContainerError(
-            f"the model takes {height}x{width} images, the records' short side is {dataset.resize}: "
-            "evaluate on the data set that the model was trained on"
-        )
-    return channels, height, width
-
-
-def _with_prefix(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name[len(prefix) :]: value for name, value in values.items() if name.startswith(prefix)}
-
-
-def _check_model(model: Model, archive: Path, *, num_classes: int) -> None:
-    try:
-        names = model.symbol.list_arguments()
-        _, shapes, _ = model.symbol.infer_shape(**{DATA_NAME: (1, *model.shape)})
-    except (mx.MXNetError, ValueError) as error:
-        raise ContainerError(f"{archive}: the model does not take {model.shape} images: {_first_line(error)}") from None
-    missing = [name for name in names if name not in model.arguments and name != DATA_NAME and "label" not in name]
-    missing += [name for name in model.symbol.list_auxiliary_states() if name not in model.auxiliary]
-    if missing:
-        raise ContainerError(f"{archive}: the parameters lack {', '.join(missing[:3])}")
-    if len(shapes) != 1 or shapes[0] != (1, num_classes):
-        raise ContainerError(
-            f"{archive}: the model answers {', '.join(map(str, shapes))} for one image, dataset.json has {num_classes} "
-            "classes: model and data set are of different runs"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    useful = [line for line in lines if not line.startswith(("Traceback", "File "))]
-    return (useful or lines or [type(error).__name__])[0]
+    if sum_to_one:
+        if (outputs < 0).any() or not np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+            raise ContainerError(
+                "the model's outputs are no probabilities (each row must sum to 1): it needs a softmax"
+            )
+    elif (outputs < 0).any() or (outputs > 1).any():
+        raise ContainerError("the model's outputs are no probabilities (from 0 to 1 each): it needs a sigmoid")

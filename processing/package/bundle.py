@@ -6,27 +6,31 @@ import hashlib
 from pathlib import Path
 from typing import IO
 
-from common.archive import extract_files
 from common.contract import ContainerError
 from common.dataset import read_dataset, read_json
 from common.files import AtomicFiles, json_bytes
+from common.training_record import TrainingRecord, training_record_of
 
 SCHEMA_VERSION = 1
 CHUNK_BYTES = 1 << 20
+# Models of the built-in image come without training.json.
+UNKNOWN = "unknown"
 
 
 def bundle(*, model: Path, evaluation: Path, dataset: Path, destination: Path) -> dict[str, object]:
-    """Write model.tar.gz, evaluation.json, report.html, labels.json, dataset.json, package.json; returns the last.
+    """Write model.tar.gz with what is known about it, and package.json, whose content is returned.
 
-    ``model``, ``evaluation`` and ``dataset`` are the folders of the steps before. ContainerError where a file is
-    missing, the artifact is unsafe or damaged, or the scores belong to other classes than the data set.
+    Beside them lie evaluation.json, report.html, baseline.json, labels.json and dataset.json. ``model``, ``evaluation``
+    and ``dataset`` are the folders of the steps before. ContainerError where a file is missing, the artifact is unsafe
+    or damaged, or the scores belong to other classes than the data set.
     """
     facts = read_dataset(dataset)
     scored = read_json(evaluation / "evaluation.json")
     if not isinstance(scored, dict) or scored.get("classes") != facts.classes:
         raise ContainerError(f"{evaluation}: evaluation.json and dataset.json name different classes; take one run's")
     archive = model / "model.tar.gz"
-    extract_files(archive, destination, wanted=_none)
+    # Reads the archive to its end, so that it is checked to be whole and safe before it is registered.
+    training = training_record_of(archive)
     with AtomicFiles() as files:
         digest = _copy(archive, files.open(destination / archive.name))
         for path in _companions(evaluation, dataset):
@@ -36,6 +40,7 @@ def bundle(*, model: Path, evaluation: Path, dataset: Path, destination: Path) -
             "training_artifact_sha256": digest,
             "content_hash": facts.content_hash,
             "num_classes": len(facts.classes),
+            **_trained_with(training),
         }
         files.open(destination / "package.json").write(json_bytes(content))
     return content
@@ -45,14 +50,21 @@ def _companions(evaluation: Path, dataset: Path) -> list[Path]:
     return [
         evaluation / "evaluation.json",
         evaluation / "report.html",
+        evaluation / "baseline.json",
         dataset / "labels.json",
         dataset / "dataset.json",
     ]
 
 
-def _none(name: str) -> bool:
-    """Want no file: the archive is only checked to be whole and safe before it is registered."""
-    return False
+def _trained_with(training: TrainingRecord | None) -> dict[str, object]:
+    """Return what a later training job that starts from this model must agree with; all but dicts are texts."""
+    if training is None:
+        return {"hyperparameters": {}, "image_shape": UNKNOWN, "num_layers": UNKNOWN}
+    return {
+        "hyperparameters": training.hyperparameters,
+        "image_shape": ",".join(map(str, training.image_shape)),
+        "num_layers": str(training.num_layers),
+    }
 
 
 def _copy(source: Path, target: IO[bytes]) -> str:

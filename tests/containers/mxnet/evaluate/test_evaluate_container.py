@@ -1,4 +1,4 @@
-"""The evaluate container end to end: exact counts, its two files, one line for each failure."""
+"""The evaluate container end to end: exact counts, its three files, one line for each failure."""
 
 import json
 import os
@@ -6,58 +6,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
+from typing import Any
 
-import numpy as np
 import pytest
-from known_model import SIDE, Job, dataset, flat_png
+from known_model import Job, flat_png, save_model, training_content
+from page import checked
 
-from evaluate.metrics import score
-from evaluate.mistakes import Mistake
-from evaluate.predict import Predictions
-from evaluate.report import render
+from common.contract import ContainerError
+from evaluate.__main__ import main
 
 MakeJob = Callable[..., Job]
 RED, BLUE = (220, 10, 10), (10, 10, 220)
 NAMES = ("<b>red</b> & co", "blue")
 WEIGHTS = [(0.02, 0, 0), (0, 0, 0.02)]
-VOID = {"meta", "img", "br", "path", "rect", "polyline"}
 
 
 def run_container(job: Job, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evaluate", *arguments]
     environment = {**os.environ, "ML_ROOT": str(job.root)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-
-class Checker(HTMLParser):
-    """Collects what a browser would fetch or run, and checks that elements nest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-        self.tags: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.sources += [value or "" for name, value in attrs if name in {"src", "href", "action", "data"}]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-
-def checked(page: str) -> Checker:
-    checker = Checker()
-    checker.feed(page)
-    assert checker.open == []
-    return checker
 
 
 def test_end_to_end_with_a_count_that_is_no_multiple_of_the_batch(make_evaluation: MakeJob) -> None:
@@ -84,6 +51,7 @@ def test_end_to_end_with_a_count_that_is_no_multiple_of_the_batch(make_evaluatio
         "mse",
         "log_loss",
         "roc_auc",
+        "expected_calibration_error",
     }
     assert "accuracy=0.864865" in done.stdout
     page = (job.outputs / "report.html").read_text()
@@ -95,7 +63,125 @@ def test_end_to_end_with_a_count_that_is_no_multiple_of_the_batch(make_evaluatio
     assert "script" not in checker.tags
     assert all(source.startswith("data:image/") for source in checker.sources)
     assert re.search(r"https?://|url\((?!#)|@import", page) is None
-    assert sorted(path.name for path in job.outputs.iterdir()) == ["evaluation.json", "report.html"]
+    assert sorted(path.name for path in job.outputs.iterdir()) == ["baseline.json", "evaluation.json", "report.html"]
+
+    assert content["champion"]["reason"] == "there is no approved version to compare with"
+    assert content["training"] is None
+    assert "CloudWatch" in page
+    assert "There is no approved version yet" in page
+
+
+def add_champion(job: Job) -> None:
+    """Put a package folder there whose model always says red."""
+    folder = job.inputs / "champion"
+    folder.mkdir()
+    (folder / "labels.json").write_text(json.dumps(NAMES))
+    save_model(folder / "model.tar.gz", [(0.02, 0, 0.02), (0, 0, 0)])
+
+
+def add_trials(job: Job) -> None:
+    trials = [
+        {
+            "name": f"<i>{number}",
+            "status": "Completed",
+            "value": number / 10,
+            "seconds": 61,
+            "hyperparameters": {"learning_rate": str(10.0**-number), "optimizer": "sgd" if number % 2 else "adam"},
+        }
+        for number in range(9)
+    ]
+    content = {
+        "schema_version": 1,
+        "tuning_job": "tune",
+        "strategy": "Random",
+        "objective": {"name": "validation:accuracy", "type": "Maximize"},
+        "best": "<i>8",
+        "trials": trials,
+    }
+    (job.inputs / "trials").mkdir()
+    (job.inputs / "trials/trials.json").write_text(json.dumps(content))
+
+
+def test_champion_trials_and_training(make_evaluation: MakeJob) -> None:
+    rows = [(0, flat_png(RED)), (1, flat_png(BLUE))] * 20
+    training = training_content(params="image-classification-0001.params")
+    job = make_evaluation(rows, NAMES, WEIGHTS, training=training)
+    add_champion(job)
+    add_trials(job)
+    arguments = ("--champion-version", "3", "--threshold-precision", "0.9")
+    done = run_container(job, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "difference_to_champion=0.500000" in done.stdout
+    content = job.evaluation()
+    assert content["champion"]["version"] == 3
+    assert content["champion"]["difference"] == 0.5
+    assert content["champion"]["mcnemar"]["only_challenger_right"] == 20
+    assert content["training"] == {"best_epoch": 1, "epochs": 3, "checks_fired": ["overfit"]}
+    assert content["thresholds"]["precision"] == 0.9
+    assert [entry["coverage"] for entry in content["thresholds"]["per_class"]] == [1.0, 1.0]
+    assert len(content["calibration"]["bins"]) == 15
+    page = (job.outputs / "report.html").read_text()
+    checker = checked(page)
+    assert "script" not in checker.tags
+    assert "&lt;i&gt;8" in page
+    assert "Against the approved model, version 3" in page
+    assert "This model wins." in page
+    assert "the validation loss rises from epoch 2 on" in page
+    assert "What mattered" in page
+    before = {path.name: path.read_bytes() for path in job.outputs.iterdir()}
+    assert run_container(job, *arguments).returncode == 0
+    assert before == {path.name: path.read_bytes() for path in job.outputs.iterdir()}
+
+
+def test_a_damaged_champion_fails_nothing(make_evaluation: MakeJob) -> None:
+    job = make_evaluation([(0, flat_png(RED)), (1, flat_png(BLUE))], NAMES, WEIGHTS)
+    (job.inputs / "champion").mkdir()
+    done = run_container(job, "--champion-version", "3")
+    assert done.returncode == 0, done.stderr
+    champion = job.evaluation()["champion"]
+    assert (champion["comparable"], champion["worse_by"]) == (False, 0.0)
+    assert "champion/labels.json does not exist" in champion["reason"]
+    assert "Not compared: champion:" in (job.outputs / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "reason"),
+    [
+        ("--champion-version", "0", "must be none or a version number from 1 on, got '0'"),
+        ("--champion-version", "latest", "must be none or a version number"),
+        ("--threshold-precision", "95", "must be a number from 0 to 1, got '95'"),
+        ("--threshold-precision", "nan", "must be a number from 0 to 1"),
+    ],
+)
+def test_arguments_that_are_none(monkeypatch: pytest.MonkeyPatch, argument: str, value: str, reason: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", argument, value])
+    with pytest.raises(ContainerError, match=reason):
+        main()
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "reason"),
+    [
+        ("trials/trials.json", '{"schema_version": 1, "trials": []}', "trials.json is malformed: it has no field 'obj"),
+        ("trials/other.json", "{}", "trials.json does not exist"),
+        ("champion/champion.json", "3", "champion.json must be"),
+        ("training.json", {"schema_version": 1, "epochs": 3}, "training.json in the model's archive is malformed"),
+    ],
+)
+def test_inputs_of_another_shape(
+    make_evaluation: MakeJob, monkeypatch: pytest.MonkeyPatch, place: str, text: Any, reason: str
+) -> None:
+    training = text if place == "training.json" else None
+    job = make_evaluation([(0, flat_png(RED)), (1, flat_png(BLUE))], NAMES, WEIGHTS, training=training)
+    if training is None:
+        (job.inputs / place).parent.mkdir()
+        (job.inputs / place).write_text(text)
+    monkeypatch.setenv("ML_ROOT", str(job.root))
+    monkeypatch.setattr(sys, "argv", ["evaluate"])
+    with pytest.raises(ContainerError, match=reason) as caught:
+        main()
+    assert "\n" not in str(caught.value)
+    assert not job.outputs.exists()
 
 
 @pytest.mark.parametrize("break_it", ["count", "model", "labels", "argument"])
@@ -121,35 +207,3 @@ def test_failures_are_one_line_and_leave_nothing(make_evaluation: MakeJob, break
     assert reason in message
     assert "\n" not in message
     assert not job.outputs.exists() or list(job.outputs.iterdir()) == []
-
-
-def mistake(name: str) -> Mistake:
-    uri = "data:image/png;base64,AAAA"
-    return Mistake(data_uri=uri, path=name, truth=name, predicted=name, confidence=0.9, chance=0.1, side=SIDE)
-
-
-@pytest.mark.parametrize("classes", [2, 3, 15, 16, 133])
-def test_report_of_any_class_count(classes: int) -> None:
-    generator = np.random.default_rng(classes)
-    count = classes * 3
-    labels = np.arange(count) % classes
-    probabilities = generator.dirichlet(np.ones(classes), count) * 0.4 + np.eye(classes)[labels] * 0.6
-    probabilities[:2] = probabilities[:2, ::-1]
-    names = [f'"><script>{index}</script>' for index in range(classes)]
-    scores = score(labels, probabilities, classes=names, top_k=5)
-    predictions = Predictions(labels=labels, probabilities=probabilities)
-    page = render(predictions, scores, [mistake(names[0])], dataset(names, test=count))
-    checker = checked(page)
-    assert "script" not in checker.tags
-    assert page == render(predictions, scores, [mistake(names[0])], dataset(names, test=count))
-    assert page.count("&lt;script&gt;") > classes
-
-
-def test_report_of_a_perfect_run_and_of_a_single_occurring_class() -> None:
-    for labels in (np.array([0, 1]), np.array([1, 1])):
-        probabilities = np.eye(2)[labels] * 0.8 + 0.1
-        scores = score(labels, probabilities, classes=["a", "b"], top_k=5)
-        page = render(Predictions(labels=labels, probabilities=probabilities), scores, [], dataset(["a", "b"], test=2))
-        assert "every test image was classified correctly" in page
-        checked(page)
-    assert "only one class occurs" in page

@@ -2,14 +2,36 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from known_model import dataset
 from sklearn.metrics import f1_score, roc_auc_score
 
 from common.files import json_bytes
+from evaluate.champion import Champion
 from evaluate.evaluation_json import evaluation
+from evaluate.findings import find
 from evaluate.metrics import Scores, score
+from evaluate.predict import Predictions
+
+NO_CHAMPION = Champion(version=None, comparison=None, reason="none", metric="accuracy")
+
+
+def content_of(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Return the evaluation.json of class 0, class 1 and so on."""
+    classes = [f"class {index}" for index in range(probabilities.shape[1])]
+    found = find(
+        Predictions(labels=labels, probabilities=probabilities),
+        dataset(classes, test=len(labels)),
+        top_k=5,
+        precision=0.95,
+        champion=NO_CHAMPION,
+        training=None,
+        trials=None,
+    )
+    return evaluation(found)
 
 
 def score_rows(labels: list[int], rows: list[list[float]], *, top_k: int = 5) -> tuple[np.ndarray, np.ndarray, Scores]:
@@ -35,7 +57,7 @@ def test_two_classes_by_hand() -> None:
     assert values["log_loss"] == pytest.approx(-sum(map(math.log, (0.9, 0.6, 0.2, 0.7, 0.3))) / 5)
     # of the 6 pairs of a positive (0.7, 0.3) and a negative (0.1, 0.4, 0.8), 3 are in order
     assert values["roc_auc"] == pytest.approx(3 / 6)
-    block = evaluation(labels, probabilities, scores)["binary_classification_metrics"]
+    block = content_of(labels, probabilities)["binary_classification_metrics"]
     assert block["confusion_matrix"]["class 0"] == {"class 0": 2, "class 1": 1}
     assert block["confusion_matrix"]["class 1"] == {"class 0": 1, "class 1": 1}
     expected = {"accuracy": 3 / 5, "false_positive_rate": 1 / 3, "true_negative_rate": 2 / 3}
@@ -63,11 +85,35 @@ def test_three_classes_by_hand_f1_past_two_classes() -> None:
     assert scores.values["mse"] == pytest.approx(squares / 18)
     auc = np.mean([roc_auc_score(labels == index, probabilities[:, index]) for index in range(3)])
     assert scores.values["roc_auc"] == pytest.approx(auc)
-    content = evaluation(labels, probabilities, scores)
+    content = content_of(labels, probabilities)
     assert "binary_classification_metrics" not in content
     block = content["multiclass_classification_metrics"]
     assert block["confusion_matrix"]["class 0"] == {"class 0": 2, "class 1": 0, "class 2": 1}
     assert block["weighted_f1"]["value"] == scores.values["weighted_f1"]
+
+
+GATED = (
+    "accuracy",
+    "top_k_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_precision",
+    "macro_recall",
+    "worst_class_recall",
+    "mse",
+    "log_loss",
+    "expected_calibration_error",
+)
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [1, 1], [0, 1], [[0, 0], [0, 0]], [[1, 1], [0, 1]], [[1, 0], [1, 0]]])
+@pytest.mark.parametrize("rows", [[[1, 0], [1, 0]], [[0, 1], [1, 0]], [[0.5, 0.5], [0.5, 0.5]]])
+def test_what_gates_read_is_always_a_number(labels: list[Any], rows: list[list[float]]) -> None:
+    content = content_of(np.array(labels, np.int64), np.array(rows, np.float64))
+    values = {name: content["metrics"][name]["value"] for name in GATED} | {"by": content["champion"]["worse_by"]}
+    assert {name: type(value) for name, value in values.items()} == dict.fromkeys(values, float)
+    assert all(math.isfinite(value) for value in values.values())
+    json_bytes(content)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -86,7 +132,7 @@ def test_properties_of_random_predictions(seed: int) -> None:
     assert values["weighted_f1"] == pytest.approx(f1_score(labels, probabilities.argmax(axis=1), average="weighted"))
     assert sum(entry.support for entry in scores.per_class) == count
     assert sum(entry.predicted for entry in scores.per_class) == count
-    json.loads(json_bytes(evaluation(labels, probabilities, scores)))
+    json.loads(json_bytes(content_of(labels, probabilities)))
 
 
 def test_a_class_that_does_not_occur_does_not_spoil_the_averages() -> None:
@@ -95,7 +141,7 @@ def test_a_class_that_does_not_occur_does_not_spoil_the_averages() -> None:
     absent = scores.per_class[2]
     assert (absent.support, absent.recall, absent.f1, absent.precision, absent.roc_auc) == (0, None, None, None, None)
     assert scores.values["macro_f1"] == scores.values["roc_auc"] == scores.values["worst_class_recall"] == 1.0
-    content = evaluation(labels, probabilities, scores)
+    content = content_of(labels, probabilities)
     assert content["per_class"][2]["roc_auc"] is None
     assert b"NaN" not in json_bytes(content["per_class"]) + json_bytes(content["metrics"])
 
@@ -109,7 +155,7 @@ def test_an_absent_class_that_is_predicted_costs_precision() -> None:
 def test_one_class_only_has_no_auc() -> None:
     labels, probabilities, scores = score_rows([1, 1], [[0.4, 0.6], [0.7, 0.3]])
     assert scores.values["roc_auc"] is None
-    content = evaluation(labels, probabilities, scores)
+    content = content_of(labels, probabilities)
     assert content["metrics"]["roc_auc"] == {"value": None}
     assert "auc" not in content["binary_classification_metrics"]
     assert "receiver_operating_characteristic_curve" not in content["binary_classification_metrics"]

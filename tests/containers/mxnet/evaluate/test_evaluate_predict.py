@@ -8,11 +8,12 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from known_model import SIDE, dataset, flat_png, save_model, save_records
+from known_model import SIDE, dataset, flat_png, save_model, save_records, training_content
 from PIL import Image
 
 from common.contract import ContainerError
-from evaluate.predict import load_model, predict
+from evaluate.model import load_model
+from evaluate.predict import predict
 
 COLOURS = [(200, 20, 20), (20, 200, 20), (20, 20, 200)]
 WEIGHTS = [(0.01, 0, 0), (0, 0.01, 0), (0, 0, 0.01)]
@@ -53,6 +54,28 @@ def test_the_highest_epoch_counts(tmp_path: Path) -> None:
         num_classes=3,
     )
     assert found.probabilities.argmax() == 0
+
+
+def test_what_training_json_calls_the_best_counts(tmp_path: Path) -> None:
+    swapped = [WEIGHTS[1], WEIGHTS[0], WEIGHTS[2]]
+    records = save_records(tmp_path / "test.rec", [(0, flat_png(COLOURS[0]))])
+    best = training_content(params="image-classification-0009.params")
+    save_model(tmp_path / "model.tar.gz", WEIGHTS, epoch=9)
+    path = save_model(tmp_path / "model.tar.gz", swapped, epoch=12, training=best)
+    model = load_model(path, dataset=dataset())
+    assert predict(model, records, num_classes=3).probabilities.argmax() == 0
+    assert model.training is not None
+    assert model.training.best_params == "image-classification-0009.params"
+    other = training_content(params="image-classification-0012.params")
+    path = save_model(tmp_path / "model.tar.gz", swapped, epoch=12, training=other)
+    assert predict(load_model(path, dataset=dataset()), records, num_classes=3).probabilities.argmax() == 1
+
+
+def test_a_best_that_is_not_there(tmp_path: Path) -> None:
+    best = training_content(params="image-classification-0007.params")
+    path = save_model(tmp_path / "model.tar.gz", WEIGHTS, epoch=9, training=best)
+    with pytest.raises(ContainerError, match=r"names image-classification-0007.params as the best, it holds .*0009"):
+        load_model(path, dataset=dataset())
 
 
 def test_without_shapes_the_data_set_decides(tmp_path: Path) -> None:

@@ -34,14 +34,15 @@ def inputs(tmp_path: Path) -> Path:
     (root / "dataset/labels.json").write_text(json.dumps(CLASSES))
     (root / "evaluation/evaluation.json").write_text(json.dumps({"classes": CLASSES}))
     (root / "evaluation/report.html").write_text("<html></html>")
+    (root / "evaluation/baseline.json").write_text('{"schema_version": 1}')
     return root
 
 
-def save_archive(path: Path, name: str) -> None:
+def save_archive(path: Path, name: str, content: bytes = b"{}  ") -> None:
     with tarfile.open(path, "w:gz") as tar:
         info = tarfile.TarInfo(name)
-        info.size = 4
-        tar.addfile(info, io.BytesIO(b"{}  "))
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
 
 
 def run_bundle(inputs: Path, destination: Path) -> dict[str, object]:
@@ -58,6 +59,7 @@ def test_the_container_copies_and_hashes(inputs: Path) -> None:
     assert done.returncode == 0, done.stderr
     output = root / "processing/output/package"
     assert sorted(path.name for path in output.iterdir()) == [
+        "baseline.json",
         "dataset.json",
         "evaluation.json",
         "labels.json",
@@ -72,11 +74,69 @@ def test_the_container_copies_and_hashes(inputs: Path) -> None:
         "training_artifact_sha256": hashlib.sha256(artifact).hexdigest(),
         "content_hash": "sha256:ab",
         "num_classes": 2,
+        "hyperparameters": {},
+        "image_shape": "unknown",
+        "num_layers": "unknown",
     }
+    assert (output / "baseline.json").read_bytes() == (inputs / "evaluation/baseline.json").read_bytes()
+
+
+TRAINING = {
+    "schema_version": 1,
+    "hyperparameters": {"epochs": "3", "learning_rate": "0.1"},
+    "num_layers": 20,
+    "num_classes": 2,
+    "image_shape": [3, 64, 48],
+    "best_epoch": 0,
+    "best_params": "image-classification-0001.params",
+    "selected_by": "accuracy",
+    "base_model": None,
+    "epochs": [
+        {
+            "epoch": 0,
+            "learning_rate": 0.1,
+            "seconds": 1.0,
+            "images_per_second": 9.0,
+            "data_wait_fraction": 0.0,
+            "train": {},
+            "validation": {},
+        }
+    ],
+    "checks": [],
+}
+
+
+def test_what_the_model_was_trained_with(inputs: Path, tmp_path: Path) -> None:
+    save_archive(inputs / "model/model.tar.gz", "training.json", json.dumps(TRAINING).encode())
+    content = run_bundle(inputs, tmp_path / "out")
+    assert content == json.loads((tmp_path / "out/package.json").read_text())
+    assert content["hyperparameters"] == {"epochs": "3", "learning_rate": "0.1"}
+    assert (content["image_shape"], content["num_layers"]) == ("3,64,48", "20")
+
+
+def test_a_malformed_training_record(inputs: Path, tmp_path: Path) -> None:
+    save_archive(inputs / "model/model.tar.gz", "training.json", b"{}")
+    with pytest.raises(ContainerError, match=r"training.json in the model's archive is malformed: it has no field"):
+        run_bundle(inputs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_inputs_give_equal_bytes(inputs: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run_bundle(inputs, tmp_path / name)
+    written = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("first", "second")]
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize(
-    "missing", ["model/model.tar.gz", "evaluation/report.html", "evaluation/evaluation.json", "dataset/labels.json"]
+    "missing",
+    [
+        "model/model.tar.gz",
+        "evaluation/report.html",
+        "evaluation/evaluation.json",
+        "evaluation/baseline.json",
+        "dataset/labels.json",
+    ],
 )
 def test_a_missing_input_leaves_nothing(inputs: Path, tmp_path: Path, missing: str) -> None:
     (inputs / missing).unlink()
