@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from imgpipe import __version__
 from imgpipe.errors import CommandError
 from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, check_environment, parse_parameters
 from local.errors import LocalRunError, explain_os_error
+
+if TYPE_CHECKING:
+    from imgpipe.versions import ModelVersion
 
 FAILED = 1
 STOPPED = 130  # 128 + SIGINT, as a shell reports it
@@ -40,7 +43,17 @@ class RuntimeChoice(str, Enum):
     docker = "docker"
 
 
+class PipelineChoice(str, Enum):
+    """The pipelines of an environment, see local.pipeline.PIPELINE_OUTPUTS."""
+
+    train = "train"
+    tune = "tune"
+    retrain = "retrain"
+
+
 Environment = Annotated[str, typer.Option("--env", help="Environment: a file of environments/.")]
+Pipeline = Annotated[PipelineChoice, typer.Option("--pipeline", help="Which of the environment's pipelines.")]
+Local = Annotated[bool, typer.Option("--local", help="Versions that local runs registered, in place of deployed ones.")]
 Params = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A pipeline parameter.")]
 
 
@@ -65,7 +78,9 @@ def run(
     data: Annotated[Path | None, typer.Option(help="Folder of class folders; absent: scikit-learn's digits.")] = None,
     param: Params = None,
     env: Environment = "dev",
+    pipeline: Pipeline = PipelineChoice.train,
     runtime: Annotated[RuntimeChoice, typer.Option(help="How containers run.")] = RuntimeChoice.auto,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Track the run in a local MLflow store too.")] = False,
 ) -> None:
     """Run the deployed pipeline's very definition on this machine: needs no account and no Docker."""
     # Late, like all imports of a command: they take time, and `imgpipe --help` should not.
@@ -73,6 +88,7 @@ def run(
     from imgpipe.progress import RunProgress
     from imgpipe.results import print_summary
     from local.run import RunRequest, run_locally
+    from local.tracking import Store, track
 
     parameters = parse_parameters(param or [])
     check_environment(env)
@@ -80,9 +96,7 @@ def run(
     if data is None:
         data = write_digits(HOME / "data" / "digits")
     files = check_data_folder(data)
-    console.print(
-        f"imgpipe run: environment {env}, {files} files in {data}", highlight=False, soft_wrap=True, markup=False
-    )
+    _say(f"imgpipe run: pipeline {pipeline.value}, environment {env}, {files} files in {data}")
     progress = RunProgress(console)
     request = RunRequest(
         environment=env,
@@ -93,10 +107,15 @@ def run(
         parameters=parameters,
         suggestions=suggestions,
         runtime=runtime.value,
+        pipeline=pipeline.value,
     )
     with _interrupted_by_signals(), progress.showing():
         result = run_locally(request, observer=progress)
     print_summary(console, result.summary, result.directory)
+    if mlflow:
+        store = Store(directory=HOME / "mlruns")
+        track(store, directory=result.directory, summary=result.summary, parameters=result.parameters)
+        _say(f"Tracked: {store.command}")
     if result.summary["status"] == "Stopped":
         _end(f"stopped, what had been done is in {result.directory}", STOPPED)
     if result.summary["status"] == "Failed":
@@ -129,12 +148,12 @@ def upload(
 
 
 @app.command()
-def start(param: Params = None, env: Environment = "dev") -> None:
+def start(param: Params = None, env: Environment = "dev", pipeline: Pipeline = PipelineChoice.train) -> None:
     """Start an execution of a deployed pipeline."""
     from imgpipe.deployed import Deployed, service_errors_in_one_line
 
     with service_errors_in_one_line():
-        arn = Deployed(env).start(parse_parameters(param or []))
+        arn = Deployed(env).start(parse_parameters(param or []), pipeline=pipeline.value)
     _say(arn)
 
 
@@ -142,25 +161,70 @@ def start(param: Params = None, env: Environment = "dev") -> None:
 def status(
     execution: Annotated[str | None, typer.Argument(help="Execution id; absent: the newest.")] = None,
     env: Environment = "dev",
+    pipeline: Pipeline = PipelineChoice.train,
 ) -> None:
     """Show an execution of a deployed pipeline and its steps."""
     from imgpipe.deployed import Deployed, service_errors_in_one_line
     from imgpipe.results import print_execution
 
     with service_errors_in_one_line():
-        description, steps = Deployed(env).execution(execution)
+        description, steps = Deployed(env).execution(execution, pipeline=pipeline.value)
     print_execution(console, description, steps)
 
 
 @app.command()
-def models(env: Environment = "dev") -> None:
-    """List the model versions of a deployed environment."""
-    from imgpipe.deployed import Deployed, service_errors_in_one_line
-    from imgpipe.results import print_models
+def models(
+    env: Environment = "dev",
+    local: Local = False,
+    compare: Annotated[
+        tuple[int, int] | None, typer.Option("--compare", metavar="VERSION VERSION", help="Show what differs.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="With --compare: show what is equal too.")] = False,
+) -> None:
+    """List the model versions of an environment, or compare two of them."""
+    from imgpipe import versions
+    from imgpipe.deployed import service_errors_in_one_line
+    from imgpipe.results import print_comparison, print_models
 
     with service_errors_in_one_line():
-        listed = Deployed(env).models()
-    print_models(console, listed)
+        listed = _versions(env, local=local)
+        if compare is None:
+            print_models(console, listed)
+        else:
+            left, right = (versions.pick(listed, number) for number in compare)
+            print_comparison(console, *compare, versions.compare(left, right, everything=everything))
+    if local and compare is None:
+        _say(f"Kept in {versions.registry_of(HOME, env).directory}: remove that folder to start with version 1 again.")
+
+
+@app.command()
+def approve(
+    version: Annotated[int, typer.Argument(help="Number of the model version.")],
+    env: Environment = "dev",
+    local: Local = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject it instead.")] = False,
+) -> None:
+    """Approve a model version: it becomes the champion, and the base that retraining starts from."""
+    from imgpipe import versions
+    from imgpipe.deployed import Deployed, service_errors_in_one_line
+
+    wanted = "Rejected" if reject else "Approved"
+    with service_errors_in_one_line():
+        chosen = versions.pick(_versions(env, local=local), version)
+        if local:
+            versions.registry_of(HOME, env).set_approval(version, wanted)
+        else:
+            Deployed(env).set_approval(chosen, wanted)
+    _say(f"{chosen.arn}: {wanted}")
+
+
+def _versions(env: str, *, local: bool) -> list[ModelVersion]:
+    """The model versions of an environment, newest first."""
+    from imgpipe import versions
+    from imgpipe.deployed import Deployed
+
+    check_environment(env)
+    return versions.local_versions(versions.registry_of(HOME, env)) if local else Deployed(env).versions()
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from imgpipe.errors import CommandError
 from imgpipe.project import environment_settings
+from imgpipe.versions import ModelVersion
 from local.errors import LocalRunError
 from local.executor.definition import Definition
+from local.pipeline import deployed_name
 from local.ranges import check_ranges
 from local.storage import all_files, read_text, split_uri
 
@@ -76,60 +77,52 @@ class Deployed:
         _remove(s3, bucket, removed)
         return UploadResult(sent=len(changed), unchanged=len(local) - len(changed), removed=len(removed))
 
-    def start(self, parameters: Mapping[str, str]) -> str:
+    def start(self, parameters: Mapping[str, str], *, pipeline: str) -> str:
         """Starts an execution and returns its ARN; unknown names, wrong types and ranges are refused first."""
-        sagemaker, pipeline = self._client("sagemaker"), self._outputs["PipelineName"]
+        sagemaker, pipeline = self._client("sagemaker"), deployed_name(pipeline, self._outputs)
         definition = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
         check_ranges(Definition.parse(definition).parameter_values(parameters))
         given = [{"Name": name, "Value": value} for name, value in parameters.items()]
         answer = sagemaker.start_pipeline_execution(PipelineName=pipeline, PipelineParameters=given)
         return str(answer["PipelineExecutionArn"])
 
-    def execution(self, execution_id: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """An execution (the newest without an id) and its steps in order of their start."""
-        sagemaker, pipeline = self._client("sagemaker"), self._outputs["PipelineName"]
+    def execution(self, execution_id: str | None, *, pipeline: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """An execution of a pipeline (the newest without an id) and its steps in order of their start."""
+        sagemaker, name = self._client("sagemaker"), deployed_name(pipeline, self._outputs)
         pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
-            PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending"
+            PipelineName=name, SortBy="CreationTime", SortOrder="Descending"
         )
         arns = (item["PipelineExecutionArn"] for page in pages for item in page["PipelineExecutionSummaries"])
         arn = next((arn for arn in arns if execution_id in (None, arn, arn.rsplit("/", 1)[-1])), None)
         if arn is None:
             what = f"has no execution {execution_id}" if execution_id else "has no execution yet"
-            raise CommandError(f"pipeline {pipeline} {what}: start one with `imgpipe start --env {self._environment}`")
+            command = f"imgpipe start --pipeline {pipeline} --env {self._environment}"
+            raise CommandError(f"pipeline {name} {what}: start one with `{command}`")
         pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
             PipelineExecutionArn=arn, SortOrder="Ascending"
         )
         steps = [step for page in pages for step in page["PipelineExecutionSteps"]]
         return sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn), steps
 
-    def models(self) -> list[dict[str, Any]]:
-        """The versions in the model package group, newest first: version, arn, approval_status, created, accuracy."""
+    def versions(self) -> list[ModelVersion]:
+        """The versions in the model package group, newest first."""
         sagemaker = self._client("sagemaker")
         pages = sagemaker.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=self._outputs["ModelPackageGroupName"], SortBy="CreationTime", SortOrder="Descending"
         )
         listed = [item for page in pages for item in page["ModelPackageSummaryList"]]
-        return [self._model(sagemaker, item["ModelPackageArn"]) for item in listed]
+        described = [sagemaker.describe_model_package(ModelPackageName=item["ModelPackageArn"]) for item in listed]
+        return [ModelVersion.from_description(package, self._read) for package in described]
 
-    def _model(self, sagemaker: Any, arn: str) -> dict[str, Any]:
-        package = sagemaker.describe_model_package(ModelPackageName=arn)
-        return {
-            "version": package["ModelPackageVersion"],
-            "arn": arn,
-            "approval_status": package["ModelApprovalStatus"],
-            "created": package["CreationTime"],
-            "accuracy": self._accuracy(package),
-        }
+    def set_approval(self, version: ModelVersion, status: str) -> None:
+        """Approves or rejects a version."""
+        self._client("sagemaker").update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
 
-    def _accuracy(self, package: dict[str, Any]) -> float | None:
-        """From the evaluation that the version points at; None where it has none, or somebody deleted it."""
-        statistics = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
+    def _read(self, uri: str) -> str | None:
         try:
-            evaluation = json.loads(read_text(self._client("s3"), statistics["S3Uri"]))
-        except (KeyError, LocalRunError):
-            return None
-        accuracy: float | None = evaluation["metrics"]["accuracy"]["value"]
-        return accuracy
+            return read_text(self._client("s3"), uri)
+        except LocalRunError:
+            return None  # somebody deleted it
 
 
 @contextmanager

@@ -19,7 +19,10 @@ from local.executor.definition import Definition, Step
 from local.executor.records import StepRecord
 
 # The metric lines of the built-in image classification algorithm, which our trainer prints too.
-_EPOCH: Final = re.compile(r"^Epoch\[(\d+)\] (Train|Validation)-([a-z_0-9]+)=([0-9.eE+-]+|nan)$")
+# Of several instances the first speaks for all.
+_EPOCH: Final = re.compile(r"^(?:algo-1: )?Epoch\[(\d+)\] (Train|Validation)-([a-z_0-9]+)=([0-9.eE+-]+|nan)$")
+# The lines of a tuning step, see local.executor.tuning.
+_TRIAL: Final = re.compile(r"^trial \d+ of \d+: ")
 _STYLES: Final = {
     "Waiting": "dim",
     "Not run": "dim",
@@ -74,7 +77,12 @@ class RunProgress:
         self._plain(f"{step.name:<15} started: {step.display_name}")
 
     def step_line(self, step: Step, line: str) -> None:
-        """See Observer; only epoch metrics are shown, the rest is in the log."""
+        """See Observer; only trials and epoch metrics are shown, the rest is in the log."""
+        if _TRIAL.match(line):
+            with self._lock:
+                self._rows[step.name].detail = line
+            self._plain(f"{step.name:<15} {line}")
+            return
         match = _EPOCH.match(line)
         if not match:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from imgpipe.versions import Difference, ModelVersion
+
 _MEBIBYTE = 2**20
 _UNFOLDED = 10_000  # columns
+_LONGEST_VALUE = 8  # characters
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
 
 
@@ -33,15 +36,35 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
     for name in _SHOWN_METRICS if summary["metrics"] else ():
         if (value := summary["metrics"].get(name)) is not None:
             yield name.replace("_", " ").capitalize(), f"{value:.4f}"
-    if gate := summary["gate"]:
+    if tuning := summary["tuning"]:
+        chosen = ", ".join(f"{name} {_short(value)}" for name, value in tuning["best_hyperparameters"].items())
+        yield "Tuning", f"{tuning['trials']} trials; best {tuning['objective']} {tuning['best_value']:.4f}: {chosen}"
+    for gate in summary["gates"]:
         verdict = "passed" if gate["passed"] else "not passed"
-        yield "Gate", f"{verdict}: {gate['metric']} {gate['value']:.4f}, threshold {gate['threshold']}"
+        yield "Gate", f"{verdict}: {gate['metric']} {gate['value']:.4f}, {gate['direction']} {gate['threshold']:g}"
+    if champion := summary["champion"]:
+        yield "Champion", _champion(champion)
     if package := summary["model_package"]:
         yield "Model package", package["arn"]
         yield "Approval", package["approval_status"]
     yield "Time", f"{summary['seconds']:.0f} s, peak memory {summary['peak_memory_bytes'] / _MEBIBYTE:.0f} MiB"
     report = directory / "report.html"
     yield "Report" if report.exists() else "Files", str(report if report.exists() else directory)
+
+
+def _champion(champion: dict[str, Any]) -> str:
+    difference = champion["difference"]
+    if difference is None:
+        return f"version {champion['version']}, which cannot be compared: see the report"
+    return f"version {champion['version']}: accuracy {difference:+.4f}, worse by up to {champion['worse_by']:.4f}"
+
+
+def _short(value: str) -> str:
+    """A hyperparameter's text; of a long fraction four digits that count."""
+    try:
+        return value if len(value) <= _LONGEST_VALUE else f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def print_execution(console: Console, execution: dict[str, Any], steps: list[dict[str, Any]]) -> None:
@@ -62,15 +85,33 @@ def print_execution(console: Console, execution: dict[str, Any], steps: list[dic
         console.print(reason, highlight=False, markup=False)
 
 
-def print_models(console: Console, models: list[dict[str, Any]]) -> None:
+def print_models(console: Console, models: Sequence[ModelVersion]) -> None:
     """The versions of a model package group, newest first."""
     table = Table(box=None, pad_edge=False)
     for heading in ("Version", "Approval", "Accuracy", "Created", "ARN"):
         table.add_column(heading, overflow="fold")
     for model in models:
-        accuracy = "" if model["accuracy"] is None else f"{model['accuracy']:.4f}"
-        created = f"{model['created']:%Y-%m-%d %H:%M}"
-        table.add_row(str(model["version"]), model["approval_status"], accuracy, created, model["arn"])
+        accuracy = "" if model.accuracy is None else f"{model.accuracy:.4f}"
+        created = f"{model.created:%Y-%m-%d %H:%M}"
+        table.add_row(str(model.version), model.approval_status, accuracy, created, model.arn)
+    _print(console, table)
+
+
+def print_comparison(console: Console, left: int, right: int, rows: Sequence[Difference]) -> None:
+    """What differs between two versions."""
+    if not rows:
+        console.print(f"Versions {left} and {right} do not differ.", highlight=False, markup=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "", f"Version {left}", f"Version {right}", "Difference"):
+        table.add_column(heading, overflow="fold")
+    group = ""
+    for row in rows:
+        change = (
+            "" if row.change is None else f"{row.change:+.4f}" if isinstance(row.change, float) else f"{row.change:+}"
+        )
+        heading, group = ("" if row.group == group else row.group), row.group
+        table.add_row(heading, row.name, Text(row.left or "-"), Text(row.right or "-"), change)
     _print(console, table)
 
 

@@ -37,6 +37,7 @@ class ImageAsset:
     directory: Path
     dockerfile: str
     tag: str
+    target: str | None = None  # the stage of the Dockerfile, by default its last
 
     @property
     def name(self) -> str:
@@ -117,4 +118,5 @@ def _image_asset(directory: Path, asset: dict[str, Any]) -> ImageAsset:
         directory=directory / asset["source"]["directory"],
         dockerfile=asset["source"].get("dockerFile", "Dockerfile"),
         tag=destination["imageTag"],
+        target=asset["source"].get("dockerBuildTarget"),
     )

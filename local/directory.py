@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from local.files import write_whole
 
 _REPORT = "steps/*/processing/output/*/report.html"
 
@@ -40,8 +41,8 @@ class RunDirectory:
     def write_summary(self, content: dict[str, Any]) -> None:
         """Writes summary.json, and the report of the evaluation beside it where there is one."""
         for report in sorted(self.path.glob(_REPORT))[:1]:
-            _write(self.path / "report.html", report.read_bytes())
-        _write(self.path / "summary.json", f"{json.dumps(content, indent=2)}\n".encode())
+            write_whole(self.path / "report.html", report.read_bytes())
+        write_whole(self.path / "summary.json", f"{json.dumps(content, indent=2)}\n".encode())
 
 
 @contextmanager
@@ -55,17 +56,3 @@ def new_directory(runs: Path) -> Iterator[RunDirectory]:
         yield directory
     finally:
         shutil.rmtree(staging, ignore_errors=True)  # gone already where it has its name
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes beside `path` and renames, once all is safe on the disk."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

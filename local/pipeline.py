@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from local.emulator.account import EmulatedAccount
+from local.errors import LocalRunError
 from local.executor.definition import Definition
 
 _DEFAULT_PARALLEL_STEPS = 4  # the service has 50; this is one machine
+# The pipelines of an environment, and the stack outputs that name them.
+PIPELINE_OUTPUTS: Final = {"train": "TrainPipelineName", "tune": "TunePipelineName", "retrain": "RetrainPipelineName"}
+
+
+def deployed_name(pipeline: str, outputs: Mapping[str, str]) -> str:
+    """The name under which the account knows a pipeline; raises LocalRunError naming the allowed ones."""
+    if pipeline not in PIPELINE_OUTPUTS:
+        raise LocalRunError(f"pipeline {pipeline!r} is unknown: use one of {', '.join(PIPELINE_OUTPUTS)}")
+    output = PIPELINE_OUTPUTS[pipeline]
+    if output not in outputs:
+        raise LocalRunError(f"the environment has no pipeline {pipeline} (stack output {output}): deploy it again")
+    return outputs[output]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from local.assembly import read_assembly
 from local.containers.docker import DockerRuntime, docker_answers
 from local.containers.job import Runtime
 from local.containers.process import ProcessRuntime, missing_interpreter
-from local.directory import RunDirectory, new_directory
+from local.directory import new_directory
 from local.emulator.account import emulated_account
 from local.errors import LocalRunError
 from local.executor.definition import Definition
@@ -23,16 +23,19 @@ from local.executor.expressions import Scope
 from local.executor.records import Observer
 from local.executor.tools import Tools
 from local.memory import PeakMemory
-from local.pipeline import DeployedPipeline, StartedExecution
+from local.model_files import upload_model_files
+from local.pipeline import DeployedPipeline, StartedExecution, deployed_name
 from local.ranges import check_ranges
+from local.registry.account import LocalRegistry
+from local.registry.store import RegistryStore
 from local.storage import all_files, read_text, upload
 from local.summary import summarise
 from local.synth import synthesise
 
 RuntimeName = Literal["auto", "process", "docker"]
 
-# Names that the deployed environment and this run agree on: a stack output and a parameter of the pipeline.
-PIPELINE_OUTPUT, DATA_PARAMETER = "PipelineName", "InputDataUri"
+# Names that the deployed environment and this run agree on: stack outputs, and a parameter of the pipeline.
+DATA_BUCKET_OUTPUT, ARTIFACT_BUCKET_OUTPUT, DATA_PARAMETER = "DataBucketName", "ArtifactBucketName", "InputDataUri"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +50,16 @@ class RunRequest:
     parameters: Mapping[str, str] = field(default_factory=dict)
     suggestions: Mapping[str, str] = field(default_factory=dict)  # where the environment offers them
     runtime: RuntimeName = "auto"
+    pipeline: str = "train"  # one of local.pipeline.PIPELINE_OUTPUTS
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Where a run's files are, the content of its summary.json, and what made it fail, for a traceback."""
+    """Where a run's files are, its summary.json and its parameters, and what made it fail, for a traceback."""
 
     directory: Path
     summary: dict[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     error: BaseException | None = None
 
 
@@ -84,19 +89,34 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         assembly = synthesise(request.environment, project=request.project, outdir=directory.assembly)
         account = stack.enter_context(emulated_account(region=assembly.stacks[0].region))
         observer.phase("Deploying its stacks into an emulated account")
-        pipeline = DeployedPipeline.read(account, account.deploy(assembly)[PIPELINE_OUTPUT])
+        outputs = account.deploy(assembly)
+        pipeline = DeployedPipeline.read(account, deployed_name(request.pipeline, outputs))
         pipeline.definition.refuse_unsupported(SUPPORTED)
-        parameters = {**pipeline.definition.offered(request.suggestions), **request.parameters}
+        parameters = _parameters(request, pipeline, bucket=outputs[DATA_BUCKET_OUTPUT])
         values = pipeline.definition.parameter_values(parameters)
         check_ranges(values)
+        store = RegistryStore(request.home, request.environment)
+        registry = LocalRegistry(store, bucket=outputs[ARTIFACT_BUCKET_OUTPUT])
+        registry.restore(account)
         observer.phase(f"Uploading {request.data}")
         upload(account.objects, request.data, values[DATA_PARAMETER], files=all_files(request.data, hidden=False))
         started = pipeline.start(parameters)
         directory.settle(started.id)
-        execution = _execution(pipeline, started, values, directory, make_runtime(directory.logs), observer)
+        tools = Tools(
+            account=account,
+            runtime=make_runtime(directory.logs),
+            images=read_assembly(directory.assembly).images,
+            directory=directory.path,
+            execution_id=started.id,
+            stop=threading.Event(),
+            on_line=observer.step_line,
+            register=registry.register,
+        )
+        execution = _execution(pipeline, started, values, tools, observer)
         record = execution.run()
         summary = summarise(
             record,
+            pipeline=request.pipeline,
             definition=pipeline.definition,
             scope=execution.scope(),
             s3=account.client("s3"),
@@ -104,7 +124,14 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
             peak_memory_bytes=memory.peak_bytes,
         )
         directory.write_summary(summary)
-        return RunResult(directory=directory.path, summary=summary, error=record.error)
+        return RunResult(directory=directory.path, summary=summary, parameters=values, error=record.error)
+
+
+def _parameters(request: RunRequest, pipeline: DeployedPipeline, *, bucket: str) -> dict[str, str]:
+    """What is given and suggested, models on this machine uploaded."""
+    definition = pipeline.definition
+    given = {**definition.offered(request.suggestions), **request.parameters}
+    return upload_model_files(pipeline.account.objects, given, defaults=definition.defaults(), bucket=bucket)
 
 
 def choose_runtime(request: RunRequest) -> Callable[[Path], Runtime]:
@@ -124,11 +151,10 @@ def _execution(
     pipeline: DeployedPipeline,
     started: StartedExecution,
     values: Mapping[str, Any],
-    directory: RunDirectory,
-    runtime: Runtime,
+    tools: Tools,
     observer: RunObserver,
 ) -> Execution:
-    observer.execution_started(pipeline.definition, started.id, runtime.name)
+    observer.execution_started(pipeline.definition, started.id, tools.runtime.name)
     s3 = pipeline.account.client("s3")
     return Execution(
         arn=started.arn,
@@ -139,15 +165,7 @@ def _execution(
             steps={},
             read_object=lambda uri: read_text(s3, uri),
         ),
-        tools=Tools(
-            account=pipeline.account,
-            runtime=runtime,
-            images=read_assembly(directory.assembly).images,
-            directory=directory.path,
-            execution_id=started.id,
-            stop=threading.Event(),
-            on_line=observer.step_line,
-        ),
+        tools=tools,
         max_parallel_steps=pipeline.max_parallel_steps,
         observer=observer,
     )

@@ -9,14 +9,21 @@ from typing import Any
 from local.executor.definition import Definition
 from local.executor.expressions import Scope, StepOutcome
 from local.executor.records import ExecutionRecord
+from local.gates import EVALUATION, METRICS, gates
 from local.storage import read_text
 
-# Names that the pipeline declares, see pipeline_def/steps: two property files, and the metrics in the second.
-DATASET, EVALUATION, METRICS = "Dataset", "Evaluation", "metrics"
+DATASET = "Dataset"  # the property file of the step that packs, see pipeline_def/steps
 
 
 def summarise(
-    record: ExecutionRecord, *, definition: Definition, scope: Scope, s3: Any, seconds: float, peak_memory_bytes: int
+    record: ExecutionRecord,
+    *,
+    pipeline: str,
+    definition: Definition,
+    scope: Scope,
+    s3: Any,
+    seconds: float,
+    peak_memory_bytes: int,
 ) -> dict[str, Any]:
     """The content of summary.json; `scope` holds the outcomes of the steps that have succeeded."""
     dataset = _property_file(DATASET, scope.steps, s3)
@@ -24,11 +31,14 @@ def summarise(
     shown = ("content_hash", "classes", "counts", "rejected")
     return {
         "execution_id": record.id,
+        "pipeline": pipeline,
         "status": record.status,
         "failure_reason": record.failure_reason,
         "dataset": {key: dataset[key] for key in shown} if dataset else None,
         "metrics": {name: item["value"] for name, item in evaluation[METRICS].items()} if evaluation else None,
-        "gate": _gate(record, definition, scope),
+        "gates": gates(record, definition, scope),
+        "champion": _champion(evaluation),
+        "tuning": _tuning(scope.steps),
         "model_package": _model_package(scope.steps),
         "steps": [
             {
@@ -40,6 +50,7 @@ def summarise(
             }
             for step in record.steps
         ],
+        "experiment": _experiment(definition, scope),
         "seconds": round(seconds, 3),
         "peak_memory_bytes": peak_memory_bytes,
     }
@@ -50,23 +61,37 @@ def _property_file(name: str, steps: Mapping[str, StepOutcome], s3: Any) -> dict
     return json.loads(read_text(s3, uris[0])) if uris else None
 
 
-def _gate(record: ExecutionRecord, definition: Definition, scope: Scope) -> dict[str, Any] | None:
-    """Metric, value and threshold of the first condition over a metric, as the definition states them."""
-    ended = {step.name: step for step in record.steps if step.status == "Succeeded"}
-    for step in definition.steps:
-        if step.type != "Condition" or step.name not in ended:
-            continue
-        condition = step.spec["Arguments"]["Conditions"][0]
-        left = condition.get("LeftValue")
-        path = left.get("Std:JsonGet", {}).get("Path", "") if isinstance(left, dict) else ""
-        if path.startswith(f"{METRICS}."):
+def _experiment(definition: Definition, scope: Scope) -> dict[str, str] | None:
+    """The experiment and its trial that the service would keep the execution under."""
+    if not definition.experiment:
+        return None
+    names = scope.resolve(dict(definition.experiment))
+    return {"name": names["ExperimentName"], "trial": names["TrialName"]}
+
+
+def _tuning(steps: Mapping[str, StepOutcome]) -> dict[str, Any] | None:
+    """The best training job of the first tuning job."""
+    for outcome in steps.values():
+        if "HyperParameterTuningJobName" in outcome.properties:
+            best = outcome.properties["BestTrainingJob"]
+            metric = best["FinalHyperParameterTuningJobObjectiveMetric"]
             return {
-                "metric": path.split(".")[1],
-                "value": scope.resolve(condition["LeftValue"]),
-                "threshold": scope.resolve(condition["RightValue"]),
-                "passed": ended[step.name].metadata["Condition"]["Outcome"] == "True",
+                "job": outcome.properties["HyperParameterTuningJobName"],
+                "objective": metric["MetricName"],
+                "best_value": metric["Value"],
+                "best_hyperparameters": best["TunedHyperParameters"],
+                "best_training_job": best["TrainingJobName"],
+                "trials": sum(outcome.properties["TrainingJobStatusCounters"].values()),
             }
     return None
+
+
+def _champion(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The comparison with the newest approved version, where there is one."""
+    champion = (evaluation or {}).get("champion") or {}
+    if champion.get("version") is None:
+        return None
+    return {key: champion.get(key) for key in ("version", "difference", "worse_by")}
 
 
 def _model_package(steps: Mapping[str, StepOutcome]) -> dict[str, Any] | None:

@@ -88,6 +88,7 @@ def build_command(image: ImageAsset) -> list[str]:
         "build",
         "--platform=linux/amd64",
         f"--file={image.dockerfile}",
+        *([f"--target={image.target}"] if image.target else []),
         f"--tag={image_reference(image)}",
         ".",
     ]

@@ -22,7 +22,9 @@ from local.assembly import CloudAssembly, FileAsset, Stack
 from local.emulator.cloudformation import completed_types, refuse_unknown_types
 from local.emulator.functions import real_functions
 from local.emulator.objects import ObjectStore
+from local.emulator.packages import ModelPackages, completed_packages
 from local.emulator.sagemaker import JobStates, completed_actions
+from local.emulator.tuning_jobs import TuningStates, completed_tuning_jobs
 from local.errors import LocalRunError
 from local.storage import all_files
 
@@ -41,6 +43,8 @@ class EmulatedAccount:
         self.region = region
         self.account_id = account_id
         self.job_states = JobStates(account=account_id, region=region)
+        self.tuning_states = TuningStates(account=account_id, region=region)
+        self.packages = ModelPackages(account=account_id, region=region)
         self.objects = ObjectStore(account=account_id, region=region)
         self._session = boto3.Session(region_name=region)
         self._clients: dict[str, Any] = {}
@@ -107,7 +111,8 @@ def emulated_account(*, region: str) -> Iterator[EmulatedAccount]:
         stack.enter_context(_without_users_configuration())
         stack.enter_context(mock_aws(config=_CONFIG))
         stack.enter_context(completed_types())
-        stack.enter_context(completed_actions())
+        for completed in (completed_actions, completed_tuning_jobs, completed_packages):
+            stack.enter_context(completed())
         endpoint = functools.cache(lambda: _serve(stack))
         stack.enter_context(real_functions(endpoint))
         yield EmulatedAccount(region=region)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -14,6 +14,13 @@ from moto.sagemaker.responses import SageMakerResponse
 _RUNNING: Final = "InProgress"
 # A training job has a second status, which names the phase while it runs.
 _SECONDARY: Final = {_RUNNING: "Training"}
+# Fields of CreateTrainingJob that DescribeTrainingJob shows and moto does not keep, with moto's kind of names.
+_DROPPED: Final = {
+    "Environment": "environment",
+    "ProfilerConfig": "profiler_config",
+    "ProfilerRuleConfigurations": "profiler_rule_configurations",
+    "RetryStrategy": "retry_strategy",
+}
 
 
 class JobStates:
@@ -26,11 +33,17 @@ class JobStates:
         """Sets fields of a processing job, in snake case, that moto has no value for."""
         _update(self._backend.processing_jobs[name], fields)
 
-    def complete_training(self, name: str, **fields: Any) -> None:
-        """Sets fields of a training job that moto has no value for, and removes those that it makes up."""
+    def complete_training(self, name: str, request: Mapping[str, Any], **fields: Any) -> None:
+        """Sets fields of a training job that moto drops from the request, and removes those that it makes up."""
         job = self._backend.training_jobs[name]
-        job.algorithm_specification.pop("MetricDefinitions", None)
-        _update(job, {"final_metric_data_list": [], "secondary_status_transitions": []} | fields)
+        job.algorithm_specification = dict(request["AlgorithmSpecification"])
+        dropped = {attribute: request[field] for field, attribute in _DROPPED.items() if field in request}
+        _update(job, {"final_metric_data_list": [], "secondary_status_transitions": []} | dropped | fields)
+
+    def training_metrics(self, name: str, final: Mapping[str, float]) -> None:
+        """Sets the last values of a training job's metrics."""
+        values = [{"MetricName": key, "Value": value, "Timestamp": _now()} for key, value in final.items()]
+        _update(self._backend.training_jobs[name], {"final_metric_data_list": values})
 
     def processing(self, name: str, *, status: str, failure_reason: str | None = None) -> None:
         """Sets the state of a processing job."""

@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from local.errors import LocalRunError
+from local.executor.channels import refuse_channels
 from local.executor.expressions import referenced_steps
 
 VERSION: Final = "2020-12-01"
@@ -43,6 +44,7 @@ class Definition:
 
     parameters: tuple[Mapping[str, Any], ...]
     steps: tuple[Step, ...]
+    experiment: Mapping[str, Any] | None = None  # PipelineExperimentConfig: expressions for two names
 
     @classmethod
     def parse(cls, text: str) -> Definition:
@@ -52,16 +54,30 @@ class Definition:
             raise LocalRunError(f"definition version {document.get('Version')} is unknown: {VERSION} can be run")
         steps = tuple(_flatten(document["Steps"]))
         _check_dependencies(steps)
-        return cls(parameters=tuple(document.get("Parameters", [])), steps=steps)
+        return cls(
+            parameters=tuple(document.get("Parameters", [])),
+            steps=steps,
+            experiment=document.get("PipelineExperimentConfig"),
+        )
 
     def refuse_unsupported(self, supported: frozenset[str]) -> None:
-        """Raises LocalRunError naming the first step of a type that is not in `supported`, before anything is run."""
+        """Raises LocalRunError naming the first step of a type that is not in `supported`, before anything is run.
+
+        Likewise for a channel of a kind that a local run does not bring.
+        """
         for step in self.steps:
             if step.type not in supported:
                 raise LocalRunError(
                     f"step {step.name} is of type {step.type}, which the local run does not carry out; "
                     f"it knows {', '.join(sorted(supported))}"
                 )
+            arguments = step.spec.get("Arguments", {})
+            for job in (arguments, arguments.get("TrainingJobDefinition", {})):
+                refuse_channels(job)
+
+    def defaults(self) -> dict[str, Any]:
+        """The default of every parameter, None where it has none."""
+        return {parameter["Name"]: parameter.get("DefaultValue") for parameter in self.parameters}
 
     def offered(self, suggestions: Mapping[str, str]) -> dict[str, str]:
         """Those of `suggestions` whose parameter is declared and takes the value."""

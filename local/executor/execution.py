@@ -12,7 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalRunError, explain_os_error
-from local.executor import control, processing, services, training
+from local.executor import control, processing, services, training, tuning
 from local.executor.definition import Definition, Step
 from local.executor.expressions import Scope
 from local.executor.records import ExecutionRecord, Observer, Status, StepRecord
@@ -22,6 +22,7 @@ _JOBS: Final[Mapping[str, Callable[[Step, dict[str, Any], Tools], Done]]] = {
     "Lambda": services.run_lambda,
     "Processing": processing.run_processing,
     "Training": training.run_training,
+    "Tuning": tuning.run_tuning,
     "RegisterModel": services.run_register_model,
     "Model": services.run_create_model,
 }

@@ -1,4 +1,4 @@
-"""The instances of a processing job: where each has its files, and the running of them side by side."""
+"""The instances of a job: where each has its files, and the running of them side by side."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local.executor.definition import Step
-from local.executor.tools import StepFailed, Tools
+from local.executor.tools import StepFailed
 
 _POLL_SECONDS: Final = 0.1
 
@@ -41,9 +40,8 @@ class Instance:
         return text if self.count == 1 else f"{text}-{self.host}"
 
 
-def instances_of(step: Step, count: int, tools: Tools) -> list[Instance]:
-    """The instances of a step's job; several have a directory and a log each below those of the step."""
-    directory, log = tools.step_directory(step), tools.log(step)
+def instances_of(count: int, *, directory: Path, log: Path) -> list[Instance]:
+    """The instances of a job; several have a directory and a log each below those of the job."""
     if count == 1:
         return [Instance(number=0, count=1, root=directory, log=log)]
     return [
@@ -58,27 +56,35 @@ def instances_of(step: Step, count: int, tools: Tools) -> list[Instance]:
 
 
 @contextmanager
-def listener(step: Step, instances: Sequence[Instance], tools: Tools) -> Iterator[Callable[[Instance, str], None]]:
-    """Takes the lines of all instances; of several the step's log has them as they come, each after its host."""
+def listener(
+    instances: Sequence[Instance], *, log: Path, on_line: Callable[[str], None]
+) -> Iterator[Callable[[Instance, str], None]]:
+    """Takes the lines of all instances; of several the job's log has them as they come, each after its host."""
     if len(instances) == 1:
-        yield lambda instance, line: tools.on_line(step, line)
+        yield lambda instance, line: on_line(line)
         return
     lock = threading.Lock()
-    with tools.log(step).open("a", encoding="utf-8") as together:
+    with log.open("a", encoding="utf-8") as together:
 
         def hear(instance: Instance, line: str) -> None:
             with lock:
                 together.write(f"{instance.host}: {line}\n")
                 together.flush()
-                tools.on_line(step, f"{instance.host}: {line}")
+                on_line(f"{instance.host}: {line}")
 
         yield hear
 
 
 def run_side_by_side(
-    instances: Sequence[Instance], run: Callable[[Instance, threading.Event], None], *, stop: threading.Event
+    instances: Sequence[Instance],
+    run: Callable[[Instance, threading.Event], None],
+    *,
+    stop: threading.Event,
+    at_once: int | None = None,
 ) -> None:
-    """Calls `run` for each instance, as many at a time as there are cores; instances must not wait for each other.
+    """Calls `run` for each instance, `at_once` at a time, by default as many as there are cores.
+
+    Instances that wait for each other must all run at once.
 
     The event that `run` gets tells it to end early: `stop` was set, or an instance failed. The first failure is raised
     once all have ended, and what had not begun by then never does.
@@ -96,7 +102,7 @@ def run_side_by_side(
             halt.set()
         return True
 
-    with ThreadPoolExecutor(min(len(instances), available_cores()), thread_name_prefix="instance") as pool:
+    with ThreadPoolExecutor(at_once or min(len(instances), available_cores()), thread_name_prefix="instance") as pool:
         begun = [pool.submit(begin, instance) for instance in instances]
         while wait(begun, timeout=_POLL_SECONDS).not_done:
             if stop.is_set():

@@ -6,7 +6,6 @@ import functools
 import json
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from local.containers.job import ContainerJob, read_message
@@ -14,10 +13,10 @@ from local.errors import LocalRunError
 from local.executor.definition import Step
 from local.executor.expressions import StepOutcome
 from local.executor.instances import Instance, instances_of, listener, run_side_by_side
-from local.executor.tools import FAILURE_REASON_LIMIT, Done, StepFailed, Tools
+from local.executor.paths import below_root
+from local.executor.tools import FAILURE_REASON_LIMIT, Done, StepFailed, Tools, recorded
 from local.storage import destinations, download, split_uri, upload
 
-_CONTAINER_ROOT: Final = "/opt/ml/"
 # The values of S3DataDistributionType; the first where an input says nothing.
 _REPLICATED: Final = "FullyReplicated"
 _SHARDED: Final = "ShardedByS3Key"
@@ -33,7 +32,7 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
         environment=arguments.get("Environment"),
         processing_resources=arguments["ProcessingResources"],
     )
-    with tools.recorded(functools.partial(tools.account.job_states.processing, name)):
+    with recorded(functools.partial(tools.account.job_states.processing, name), stop=tools.stop):
         _run(step, arguments, arn, tools)
     description = sagemaker.describe_processing_job(ProcessingJobName=name)
     return Done(
@@ -43,9 +42,11 @@ def run_processing(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
 
 
 def _run(step: Step, arguments: dict[str, Any], arn: str, tools: Tools) -> None:
-    instances = instances_of(step, arguments["ProcessingResources"]["ClusterConfig"]["InstanceCount"], tools)
+    count = arguments["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
+    log = tools.log(step)
+    instances = instances_of(count, directory=tools.step_directory(step), log=log)
     inputs, outputs = arguments.get("ProcessingInputs", []), _outputs(arguments)
-    with listener(step, instances, tools) as hear:
+    with listener(instances, log=log, on_line=lambda line: tools.on_line(step, line)) as hear:
 
         def run(instance: Instance, halt: threading.Event) -> None:
             _prepare(instance, arguments, tools)
@@ -67,7 +68,7 @@ def _run(step: Step, arguments: dict[str, Any], arn: str, tools: Tools) -> None:
     _store(instances, outputs, tools)
     for instance in instances:
         for item in inputs:
-            tools.drop(instance.root / _below_root(item["S3Input"]["LocalPath"]))
+            tools.drop(instance.root / below_root(item["S3Input"]["LocalPath"]))
 
 
 def _prepare(instance: Instance, arguments: dict[str, Any], tools: Tools) -> None:
@@ -80,9 +81,9 @@ def _prepare(instance: Instance, arguments: dict[str, Any], tools: Tools) -> Non
                 f"input {item['InputName']}: distribution {distribution} is unknown: use {_REPLICATED} or {_SHARDED}"
             )
         share = (instance.number, instance.count) if distribution == _SHARDED else (0, 1)
-        download(tools.account.objects, source["S3Uri"], instance.root / _below_root(source["LocalPath"]), share=share)
+        download(tools.account.objects, source["S3Uri"], instance.root / below_root(source["LocalPath"]), share=share)
     for item in _outputs(arguments):
-        (instance.root / _below_root(item["S3Output"]["LocalPath"])).mkdir(parents=True, exist_ok=True)
+        (instance.root / below_root(item["S3Output"]["LocalPath"])).mkdir(parents=True, exist_ok=True)
     (instance.root / "output").mkdir(parents=True, exist_ok=True)
 
 
@@ -126,7 +127,7 @@ def _store(instances: Sequence[Instance], outputs: list[dict[str, Any]], tools: 
     for instance in instances:
         for item in outputs:
             uri = item["S3Output"]["S3Uri"]
-            for key, _ in destinations(instance.root / _below_root(item["S3Output"]["LocalPath"]), uri):
+            for key, _ in destinations(instance.root / below_root(item["S3Output"]["LocalPath"]), uri):
                 object_uri = f"s3://{split_uri(uri)[0]}/{key}"
                 other = writers.setdefault(object_uri, instance)
                 if other is not instance:
@@ -136,21 +137,13 @@ def _store(instances: Sequence[Instance], outputs: list[dict[str, Any]], tools: 
                     )
     for instance in instances:
         for item in outputs:
-            directory = instance.root / _below_root(item["S3Output"]["LocalPath"])
+            directory = instance.root / below_root(item["S3Output"]["LocalPath"])
             upload(tools.account.objects, directory, item["S3Output"]["S3Uri"])
 
 
 def _outputs(arguments: dict[str, Any]) -> list[dict[str, Any]]:
     outputs: list[dict[str, Any]] = arguments.get("ProcessingOutputConfig", {}).get("Outputs", [])
     return outputs
-
-
-def _below_root(path: str) -> Path:
-    """A path inside the container relative to its root, the only place that the two share."""
-    relative = Path(path.removeprefix(_CONTAINER_ROOT))
-    if not path.startswith(_CONTAINER_ROOT) or ".." in relative.parts:
-        raise LocalRunError(f"local path {path} is not below {_CONTAINER_ROOT}: only what lies there can be exchanged")
-    return relative
 
 
 def _property_files(step: Step, arguments: dict[str, Any]) -> dict[str, str]:

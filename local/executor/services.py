@@ -50,9 +50,8 @@ def _listed(name: str, value: Any) -> dict[str, str]:
 
 def run_register_model(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     """Creates the model package."""
-    sagemaker = tools.account.client("sagemaker")
-    arn = sagemaker.create_model_package(**arguments)["ModelPackageArn"]
-    description = sagemaker.describe_model_package(ModelPackageName=arn)
+    arn = tools.register(tools.account, arguments)
+    description = tools.account.client("sagemaker").describe_model_package(ModelPackageName=arn)
     return Done(outcome=StepOutcome(properties=description), metadata={"RegisterModel": {"Arn": arn}})
 
 

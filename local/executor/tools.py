@@ -25,6 +25,18 @@ TRAINER_IMAGE = "mxnet"
 FAILURE_REASON_LIMIT = 1024  # characters, of FailureReason and ExitMessage in the service's models
 
 
+class LinkedStop(threading.Event):
+    """An event that is also set once another is."""
+
+    def __init__(self, *others: threading.Event) -> None:
+        super().__init__()
+        self._others = others
+
+    def is_set(self) -> bool:
+        """Whether this or one of the others was set; nobody may wait for it, for they do not wake it."""
+        return super().is_set() or any(other.is_set() for other in self._others)
+
+
 class StepFailed(Exception):
     """A step failed; the message is its failure reason."""
 
@@ -49,11 +61,18 @@ class Tools:
     execution_id: str
     stop: threading.Event
     on_line: Callable[[Step, str], None]
+    register: Callable[[EmulatedAccount, Mapping[str, Any]], str] = field(default_factory=lambda: create_model_package)
 
     def job_name(self, step: Step) -> str:
         """A job's name as Pipelines makes it; the suffix depends on execution and step alone."""
-        suffix = hashlib.sha256(f"{self.execution_id}/{step.name}".encode()).hexdigest()[:10]
-        return f"pipelines-{self.execution_id}-{step.name[:20]}-{suffix}"
+        return f"pipelines-{self.execution_id}-{step.name[:20]}-{self._suffix(step)}"
+
+    def tuning_job_name(self, step: Step) -> str:
+        """A tuning job's name as Pipelines makes it: at most 32 characters, for it begins its training jobs' names."""
+        return f"{self.execution_id}-{step.name[:7]}-{self._suffix(step)}"
+
+    def _suffix(self, step: Step) -> str:
+        return hashlib.sha256(f"{self.execution_id}/{step.name}".encode()).hexdigest()[:10]
 
     def step_directory(self, step: Step) -> Path:
         """Where the step's container has its root."""
@@ -67,27 +86,37 @@ class Tools:
         """Removes the copy of a step's inputs once it has succeeded; they lie where they came from."""
         shutil.rmtree(inputs)
 
-    @contextmanager
-    def recorded(self, set_status: Callable[..., None]) -> Iterator[None]:
-        """Records a job's states while it is carried out; `set_status` takes `status` and `failure_reason`."""
-        set_status(status="InProgress")
-        try:
-            yield
-        except BaseException as error:
-            stopped = self.stop.is_set()
-            set_status(
-                status="Stopped" if stopped else "Failed",
-                failure_reason=None if stopped else str(error)[:FAILURE_REASON_LIMIT],
-            )
-            raise
-        set_status(status="Completed")
-
     def image(self, uri: str) -> ImageAsset:
-        """The deployed image asset behind a URI; the built-in algorithm is stood in for by our trainer."""
+        """The deployed image asset behind a URI.
+
+        The built-in algorithm is stood in for by our trainer, and an image for GPUs by the one of its name without.
+        """
         tag = uri.rsplit(":", 1)[-1]
         by_tag: Mapping[str, ImageAsset] = {image.tag: image for image in self.images}
+        plain: Mapping[str, ImageAsset] = {image.name: image for image in self.images if not image.target}
         if tag in by_tag:
-            return by_tag[tag]
+            return plain.get(by_tag[tag].name, by_tag[tag])
         if BUILTIN_REPOSITORY in uri:
-            return next(image for image in self.images if image.name == TRAINER_IMAGE)
+            return plain[TRAINER_IMAGE]
         raise LocalRunError(f"image {uri} is neither an asset of the deployment nor the built-in image classification")
+
+
+def create_model_package(account: EmulatedAccount, request: Mapping[str, Any]) -> str:
+    """Creates a model package and returns its ARN."""
+    return str(account.client("sagemaker").create_model_package(**request)["ModelPackageArn"])
+
+
+@contextmanager
+def recorded(set_status: Callable[..., None], *, stop: threading.Event) -> Iterator[None]:
+    """Records a job's states while it is carried out; `set_status` takes `status` and `failure_reason`."""
+    set_status(status="InProgress")
+    try:
+        yield
+    except BaseException as error:
+        stopped = stop.is_set()
+        set_status(
+            status="Stopped" if stopped else "Failed",
+            failure_reason=None if stopped else str(error)[:FAILURE_REASON_LIMIT],
+        )
+        raise
+    set_status(status="Completed")

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_upload_refuses_what_is_no_data_set(outputs: dict[str, str], tmp_path: P
 def test_start_and_status(account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command) -> None:
     code, _, error = imgpipe_here("status")
     assert (code, error.count("\n")) == (1, 1)
-    assert "has no execution yet: start one with `imgpipe start --env dev`" in error
+    assert "has no execution yet: start one with `imgpipe start --pipeline train --env dev`" in error
 
     arns = [imgpipe_here("start", "--param", f"Epochs={epochs}")[1].strip() for epochs in (3, 4)]
     assert all(":pipeline/" in arn and "/execution/" in arn for arn in arns)
@@ -96,7 +97,7 @@ def test_start_and_status(account: EmulatedAccount, outputs: dict[str, str], img
 def test_status_shows_steps_and_reasons(
     account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
 ) -> None:
-    started = DeployedPipeline.read(account, outputs["PipelineName"]).start({})
+    started = DeployedPipeline.read(account, outputs["TrainPipelineName"]).start({})
     account.job_states.execution(
         started.arn,
         status="Failed",
@@ -138,36 +139,105 @@ def test_start_refuses_wrong_parameters(
     code, out, error = imgpipe_here("start", "--param", given)
     assert (code, out, error.count("\n")) == (1, "", 1)
     assert message in error
-    listed = account.client("sagemaker").list_pipeline_executions(PipelineName=outputs["PipelineName"])
+    listed = account.client("sagemaker").list_pipeline_executions(PipelineName=outputs["TrainPipelineName"])
     assert listed["PipelineExecutionSummaries"] == []
+
+
+def register(account: EmulatedAccount, outputs: dict[str, str], accuracy: float, **metadata: str) -> None:
+    """A version with the files beside its evaluation that a pipeline packages."""
+    s3, bucket = account.client("s3"), outputs["ArtifactBucketName"]
+    files: dict[str, Any] = {
+        "evaluation.json": {"metrics": {"accuracy": {"value": accuracy}, "roc_auc": {"value": None}}},
+        "dataset.json": {"content_hash": "sha256:a", "classes": ["a", "b"], "counts": {"train": int(100 * accuracy)}},
+        "package.json": {"hyperparameters": {"learning_rate": str(accuracy / 10), "epochs": "3"}},
+    }
+    for name, content in files.items():
+        s3.put_object(Bucket=bucket, Key=f"models/{accuracy}/{name}", Body=json.dumps(content).encode())
+    uri = f"s3://{bucket}/models/{accuracy}/evaluation.json"
+    account.client("sagemaker").create_model_package(
+        ModelPackageGroupName=outputs["ModelPackageGroupName"],
+        ModelApprovalStatus="PendingManualApproval",
+        CustomerMetadataProperties={"kept": "yes", **metadata},
+        ModelMetrics={"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": uri}}},
+        InferenceSpecification={
+            "Containers": [{"Image": "image:1"}],
+            "SupportedContentTypes": ["image/png"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+    )
 
 
 def test_models_are_listed_newest_first_with_their_accuracy(
     account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
 ) -> None:
     assert imgpipe_here("models")[0] == 0
-    s3, bucket = account.client("s3"), outputs["ArtifactBucketName"]
     for accuracy in (0.5, 0.75):
-        key = f"models/{accuracy}/evaluation.json"
-        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"metrics": {"accuracy": {"value": accuracy}}}).encode())
-        account.client("sagemaker").create_model_package(
-            ModelPackageGroupName=outputs["ModelPackageGroupName"],
-            ModelApprovalStatus="PendingManualApproval",
-            ModelMetrics={
-                "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": f"s3://{bucket}/{key}"}}
-            },
-            InferenceSpecification={
-                "Containers": [{"Image": "image:1"}],
-                "SupportedContentTypes": ["image/png"],
-                "SupportedResponseMIMETypes": ["application/json"],
-            },
-        )
+        register(account, outputs, accuracy)
     code, out, _ = imgpipe_here("models")
     assert code == 0
     assert [line.split()[:3] for line in out.splitlines()[1:]] == [
         ["2", "PendingManualApproval", "0.7500"],
         ["1", "PendingManualApproval", "0.5000"],
     ]
+
+
+def test_a_deployed_version_is_approved_and_rejected(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    register(account, outputs, 0.5)
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{outputs['ModelPackageGroupName']}/1"
+    assert imgpipe_here("approve", "1") == (0, f"{arn}: Approved\n", "")
+    described = account.client("sagemaker").describe_model_package(ModelPackageName=arn)
+    assert described["ModelApprovalStatus"] == "Approved"
+    assert described["CustomerMetadataProperties"] == {"kept": "yes"}
+    assert imgpipe_here("approve", "1", "--reject")[1] == f"{arn}: Rejected\n"
+    assert imgpipe_here("approve", "2")[2] == "error: there is no version 2: choose one of 1\n"
+
+
+def test_deployed_versions_are_compared(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    register(account, outputs, 0.5, base="1")
+    register(account, outputs, 0.75)
+    code, out, error = imgpipe_here("models", "--compare", "1", "2")
+    assert (code, error) == (0, "")
+    rows = [line.split() for line in out.splitlines()]
+    assert ["Metric", "accuracy", "0.5000", "0.7500", "+0.2500"] in rows
+    assert ["Data", "train", "images", "50", "75", "+25"] in rows
+    assert ["Hyperparameter", "learning_rate", "0.05", "0.075"] in rows
+    assert ["Metadata", "base", "1", "-"] in rows
+    assert "epochs" not in out
+    assert "approval" not in out
+    everything = imgpipe_here("models", "--compare", "1", "2", "--all")[1]
+    assert ["epochs", "3", "3"] in [line.split() for line in everything.splitlines()]
+    assert imgpipe_here("models", "--compare", "1", "1")[1] == "Versions 1 and 1 do not differ.\n"
+    code, _, error = imgpipe_here("models", "--compare", "1", "7")
+    assert (code, error) == (1, "error: there is no version 7: choose one of 2, 1\n")
+
+
+def test_without_local_versions(imgpipe_here: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(imgpipe.cli, "HOME", tmp_path)
+    for arguments in (("models", "--local"), ("approve", "1", "--local")):
+        code, _, error = imgpipe_here(*arguments)
+        assert (code, error.count("\n")) == (1, 1)
+        assert "no local run has registered a model in environment dev: `imgpipe run --env dev` does" in error
+
+
+@pytest.mark.parametrize("pipeline", ["tune", "retrain"])
+def test_every_pipeline_is_started(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command, pipeline: str
+) -> None:
+    arn = imgpipe_here("start", "--pipeline", pipeline)[1].strip()
+    assert f":pipeline/imgpipe-dev-{pipeline}/execution/" in arn
+    assert f"Execution {arn.rsplit('/', 1)[-1]}" in imgpipe_here("status", "--pipeline", pipeline)[1]
+    assert "pipeline imgpipe-dev-train has no execution yet" in imgpipe_here("status")[2]
+
+
+@pytest.mark.parametrize("command", ["start", "status", "run"])
+def test_an_unknown_pipeline(imgpipe_here: Command, command: str) -> None:
+    code, _, error = imgpipe_here(command, "--pipeline", "tran")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "'tran' is not one of 'train', 'tune', 'retrain'" in error
 
 
 @pytest.mark.parametrize("command", ["start", "status", "models"])

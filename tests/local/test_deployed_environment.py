@@ -17,13 +17,27 @@ from local.assembly import CloudAssembly
 from local.emulator.account import EmulatedAccount
 from local.executor.execution import SUPPORTED
 from local.executor.expressions import Scope, StepOutcome
-from local.pipeline import DeployedPipeline
-from local.summary import DATASET, EVALUATION, METRICS
+from local.gates import EVALUATION, METRICS
+from local.pipeline import PIPELINE_OUTPUTS, DeployedPipeline, deployed_name
+from local.run import DATA_PARAMETER
+from local.summary import DATASET
+from pipeline_def.settings.evaluate import GATE_METRICS
 
 FILES = {
-    "Dataset": {"num_classes": 2, "num_training_samples": 8},
-    "Evaluation": {"metrics": {"accuracy": {"value": 0.5}}},
+    "Dataset": {
+        "num_classes": 2,
+        "num_training_samples": 8,
+        "content_hash": "sha256:a",
+        "counts": {"train": 8, "validation": 1, "test": 1},
+    },
+    "Evaluation": {"metrics": {name: {"value": 0.5} for name in GATE_METRICS}, "champion": {"worse_by": 0.0}},
     "Package": {"content_hash": "sha256:a", "num_classes": 2, "training_artifact_sha256": "b" * 64},
+}
+
+
+BEST = {
+    "TrainingJobName": "tuning-job-001",
+    "TunedHyperParameters": {"learning_rate": "0.01", "weight_decay": "0.001", "optimizer": "nag"},
 }
 
 
@@ -32,9 +46,9 @@ def outputs(account: EmulatedAccount, assembly: CloudAssembly) -> dict[str, str]
     return account.deploy(assembly)
 
 
-@pytest.fixture
-def pipeline(account: EmulatedAccount, outputs: dict[str, str]) -> DeployedPipeline:
-    return DeployedPipeline.read(account, outputs["PipelineName"])
+@pytest.fixture(params=PIPELINE_OUTPUTS)
+def pipeline(account: EmulatedAccount, outputs: dict[str, str], request: pytest.FixtureRequest) -> DeployedPipeline:
+    return DeployedPipeline.read(account, deployed_name(request.param, outputs))
 
 
 def test_the_stacks_are_created_without_network(
@@ -48,9 +62,8 @@ def test_the_stacks_are_created_without_network(
     buckets = {bucket["Name"] for bucket in account.client("s3").list_buckets()["Buckets"]}
     assert {outputs["DataBucketName"], outputs["ArtifactBucketName"]} <= buckets
     sagemaker = account.client("sagemaker")
-    assert [item["PipelineName"] for item in sagemaker.list_pipelines()["PipelineSummaries"]] == [
-        outputs["PipelineName"]
-    ]
+    deployed = {item["PipelineName"] for item in sagemaker.list_pipelines()["PipelineSummaries"]}
+    assert deployed == {outputs[output] for output in PIPELINE_OUTPUTS.values()}
     groups = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     assert [group["ModelPackageGroupName"] for group in groups] == [outputs["ModelPackageGroupName"]]
     stacks = account.client("cloudformation").describe_stacks()["Stacks"]
@@ -73,7 +86,7 @@ def test_the_stacks_can_be_updated_and_deleted(account: EmulatedAccount, assembl
     cloudformation.update_stack(
         StackName=assembly.stacks[-1].name, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"]
     )
-    described = account.client("sagemaker").describe_pipeline(PipelineName=outputs["PipelineName"])
+    described = account.client("sagemaker").describe_pipeline(PipelineName=outputs["TrainPipelineName"])
     assert described["PipelineDescription"].startswith("Images:")
     cloudformation.delete_stack(StackName=assembly.stacks[-1].name)
     assert account.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
@@ -86,7 +99,7 @@ def test_the_definition_read_back_has_no_placeholder_left(
     assert "${" not in text
     assert outputs["DataBucketName"] in text
     pipeline.definition.refuse_unsupported(SUPPORTED)
-    assert {step.name for step in pipeline.definition.steps} >= {"Resolve", "Preprocess", "Train", "Register"}
+    assert {step.name for step in pipeline.definition.steps} >= {"Resolve", "Preprocess", "Evaluate", "Register"}
     assert pipeline.max_parallel_steps >= 1
 
 
@@ -97,6 +110,7 @@ def test_the_summary_knows_the_property_files_by_the_names_that_the_pipeline_giv
         item["PropertyFileName"] for step in pipeline.definition.steps for item in step.spec.get("PropertyFiles", ())
     }
     assert {DATASET, EVALUATION} <= files
+    assert pipeline.definition.defaults().keys() >= {DATA_PARAMETER}
     [gate] = [step for step in pipeline.definition.steps if step.type == "Condition"]
     path = gate.spec["Arguments"]["Conditions"][0]["LeftValue"]["Std:JsonGet"]["Path"]
     assert path.startswith(f"{METRICS}.")
@@ -118,8 +132,20 @@ def resolved(pipeline: DeployedPipeline, **overrides: str) -> dict[str, Any]:
             continue
         arguments[step.name] = resolved_arguments = scope.resolve(step.spec["Arguments"])
         outcomes[step.name] = StepOutcome(
-            properties=resolved_arguments | {"ModelArtifacts": {"S3ModelArtifacts": "s3://b/model.tar.gz"}},
+            properties=resolved_arguments
+            | {
+                "ModelArtifacts": {"S3ModelArtifacts": "s3://b/model.tar.gz"},
+                "HyperParameterTuningJobName": "tuning-job",
+                "BestTrainingJob": BEST,
+                "TrainingJobSummaries": [BEST],
+            },
             outputs={
+                "champion_version": "none",
+                "champion_uri": "s3://b/models/no-champion/",
+                "base_model_uri": "s3://b/models/x/model.tar.gz",
+                "base_version": "3",
+                "checked": "yes",
+                "trials_uri": "s3://b/trials/",
                 "input_uri": "s3://images/datasets/main/",
                 "listing_hash": "f" * 64,
                 "object_count": 1,
@@ -137,6 +163,7 @@ def test_every_expression_of_the_definition_resolves_to_what_the_service_takes(p
     requests = {
         "Processing": ("CreateProcessingJob", "ProcessingJobName"),
         "Training": ("CreateTrainingJob", "TrainingJobName"),
+        "Tuning": ("CreateHyperParameterTuningJob", "HyperParameterTuningJobName"),
         "RegisterModel": ("CreateModelPackage", None),
     }
     arguments = resolved(pipeline)

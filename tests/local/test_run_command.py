@@ -15,13 +15,17 @@ from end_to_end import REPOSITORY, CommandLine, Parameters
 
 FIELDS = [
     "execution_id",
+    "pipeline",
     "status",
     "failure_reason",
     "dataset",
     "metrics",
-    "gate",
+    "gates",
+    "champion",
+    "tuning",
     "model_package",
     "steps",
+    "experiment",
     "seconds",
     "peak_memory_bytes",
 ]
@@ -49,10 +53,11 @@ def test_a_folder_becomes_a_registered_model(imgpipe: CommandLine, digits: Path,
     assert sorted(dataset) == ["classes", "content_hash", "counts", "rejected"]
     assert dataset["classes"] == list("0123456789")
     assert sum(dataset["counts"].values()) == 300
-    assert summary["gate"] == {
+    assert summary["gates"][0] == {
         "metric": "accuracy",
         "value": summary["metrics"]["accuracy"],
         "threshold": 0.01,
+        "direction": "at least",
         "passed": True,
     }
     assert summary["model_package"] == {

@@ -117,7 +117,7 @@ def test_a_gate_that_is_not_passed_registers_nothing(first: Finished, run: Run, 
     summary = result.summary
     assert (summary["status"], summary["model_package"]) == ("Failed", None)
     assert witness.packages == []
-    gate = summary["gate"]
+    gate = summary["gates"][0]
     assert (gate["metric"], gate["threshold"], gate["passed"]) == ("accuracy", 1.0, False)
     for part in ("accuracy", str(gate["value"]), "1.0"):
         assert part in summary["failure_reason"]

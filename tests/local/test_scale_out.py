@@ -107,7 +107,7 @@ def definitions() -> dict[int, str]:
     for count in COUNTS:
         packing = settings.pipeline.preprocess.model_copy(update={"instance_count": count})
         wanted = settings.pipeline.model_copy(update={"preprocess": packing})
-        built[count] = build_definition(wanted, region=REGION)
+        built[count] = build_definition(wanted, pipeline="train", region=REGION)
     return built
 
 
@@ -180,7 +180,7 @@ def _create_pipeline(account: EmulatedAccount, outputs: dict[str, str], count: i
 
 def _values(account: EmulatedAccount, outputs: dict[str, str]) -> dict[str, str]:
     deployed: dict[str, Any] = {
-        step.name: step.spec for step in DeployedPipeline.read(account, outputs["PipelineName"]).definition.steps
+        step.name: step.spec for step in DeployedPipeline.read(account, outputs["TrainPipelineName"]).definition.steps
     }
 
     def image(step: str) -> str:

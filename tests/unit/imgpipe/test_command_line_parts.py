@@ -148,6 +148,28 @@ def test_piped_progress_is_plain_lines() -> None:
     ]
 
 
+def test_of_several_instances_the_first_is_shown_and_of_a_tuning_job_the_trials() -> None:
+    output = io.StringIO()
+    progress = RunProgress(Console(file=output, width=80))
+    progress.execution_started(DEFINITION, "abc", "process")
+    progress.step_started(step("Train"))
+    for line in (
+        "algo-1: Epoch[0] Validation-accuracy=0.5",
+        "algo-2: Epoch[0] Validation-accuracy=0.25",
+        "trial 3 of 8: epoch 4 validation accuracy 0.910, best 0.950",
+    ):
+        progress.step_line(step("Train"), line)
+    assert output.getvalue().splitlines()[2:] == [
+        "Train           epoch 0: validation accuracy 0.500",
+        "Train           trial 3 of 8: epoch 4 validation accuracy 0.910, best 0.950",
+    ]
+
+
+def test_a_champion_that_cannot_be_compared(tmp_path: Path) -> None:
+    champion = {"version": 4, "difference": None, "worse_by": 0.0}
+    assert "version 4, which cannot be compared" in shown(summary(champion=champion), tmp_path)
+
+
 def test_on_a_terminal_a_table_is_left() -> None:
     output = io.StringIO()
     progress = RunProgress(Console(file=output, width=100, force_terminal=True, color_system=None))
@@ -166,7 +188,17 @@ def summary(**changes: Any) -> dict[str, Any]:
         "failure_reason": None,
         "dataset": {"classes": ["a", "b"], "counts": {"train": 8, "validation": 1, "test": 1}, "rejected": 2},
         "metrics": {"accuracy": 0.98765, "log_loss": 0.1},
-        "gate": {"metric": "accuracy", "value": 0.98765, "threshold": 0.9, "passed": True},
+        "gates": [
+            {"metric": "accuracy", "value": 0.98765, "threshold": 0.9, "direction": "at least", "passed": True},
+            {"metric": "log_loss", "value": 0.1, "threshold": 0.05, "direction": "at most", "passed": False},
+        ],
+        "champion": {"version": 4, "difference": 0.01, "worse_by": 0.002},
+        "tuning": {
+            "objective": "validation:accuracy",
+            "best_value": 0.95,
+            "best_hyperparameters": {"learning_rate": "0.0123456789", "optimizer": "rmsprop-like"},
+            "trials": 8,
+        },
         "model_package": {"arn": "arn:package/1", "version": 1, "approval_status": "Approved"},
         "steps": [],
         "seconds": 12.3,
@@ -186,7 +218,10 @@ def test_the_result_table(tmp_path: Path) -> None:
     for part in (
         "2 classes; train 8, validation 1, test 1; rejected 2",
         "0.9877",
-        "passed: accuracy 0.9877, threshold 0.9",
+        "passed: accuracy 0.9877, at least 0.9",
+        "not passed: log_loss 0.1000, at most 0.05",
+        "version 4: accuracy +0.0100, worse by up to 0.0020",
+        "8 trials; best validation:accuracy 0.9500: learning_rate 0.01235, optimizer rmsprop-like",
         "arn:package/1",
         "Approved",
         "12 s, peak memory 5 MiB",
@@ -196,6 +231,9 @@ def test_the_result_table(tmp_path: Path) -> None:
 
 
 def test_the_result_table_of_a_run_without_results(tmp_path: Path) -> None:
-    text = shown(summary(status="Stopped", dataset=None, metrics=None, gate=None, model_package=None), tmp_path)
+    text = shown(
+        summary(status="Stopped", dataset=None, metrics=None, gates=[], champion=None, tuning=None, model_package=None),
+        tmp_path,
+    )
     assert "Stopped" in text
     assert str(tmp_path) in text

@@ -18,13 +18,15 @@ from local.executor.definition import Definition, Step
 from local.executor.execution import Execution
 from local.executor.expressions import Scope
 from local.executor.records import ExecutionRecord, StepRecord
-from local.executor.tools import Tools
+from local.executor.tools import Tools, create_model_package
 from local.pipeline import DeployedPipeline
 from local.storage import read_text
 
 Json = dict[str, Any]
 
 IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:fake"
+# A tuning job's containers get no arguments: the program of this image stands in its environment.
+TUNED_IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:tuned"
 ROLE = "arn:aws:iam::123456789012:role/execution"
 BUCKET = "artifacts"
 # What every program begins with; a program that waits for ever is ended by SIGALRM.
@@ -149,6 +151,73 @@ def training(name: str, program: str, *, hyperparameters: Mapping[str, Any], cha
     }
 
 
+def ranges(
+    *,
+    integer: Json | None = None,
+    continuous: Json | None = None,
+    categorical: Json | None = None,
+    scaling: str = "Auto",
+) -> Json:
+    """ParameterRanges; `integer` and `continuous` map a name to (minimum, maximum), `categorical` to values."""
+
+    def numbers(given: Json | None) -> list[Json]:
+        return [
+            {"Name": name, "MinValue": str(low), "MaxValue": str(high), "ScalingType": scaling}
+            for name, (low, high) in (given or {}).items()
+        ]
+
+    return {
+        "IntegerParameterRanges": numbers(integer),
+        "ContinuousParameterRanges": numbers(continuous),
+        "CategoricalParameterRanges": [
+            {"Name": name, "Values": list(values)} for name, values in (categorical or {}).items()
+        ],
+    }
+
+
+def tuning(
+    name: str,
+    program: str,
+    *,
+    ranges: Json,
+    channels: Mapping[str, Any],
+    strategy: str = "Random",
+    jobs: int | None = 3,
+    parallel: int = 1,
+    fixed: Mapping[str, Any] | None = None,
+    warm_start: list[str] | None = None,
+    **config: Any,
+) -> Json:
+    """A Tuning step whose training jobs print their objective as `score=...`; `fixed` are static hyperparameters."""
+    job = training(name, program, hyperparameters={}, channels=channels)["Arguments"]
+    del job["HyperParameters"]
+    job["AlgorithmSpecification"] = {
+        "TrainingImage": TUNED_IMAGE_URI,
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.e+-]+|nan)"}],
+    }
+    job["Environment"] = {"PROGRAM": PREAMBLE + program}
+    limits = {"MaxParallelTrainingJobs": parallel} | ({} if jobs is None else {"MaxNumberOfTrainingJobs": jobs})
+    arguments = {
+        "HyperParameterTuningJobConfig": {
+            "Strategy": strategy,
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
+            "ResourceLimits": limits,
+            "ParameterRanges": ranges,
+            "RandomSeed": 7,
+            **config,
+        },
+        "TrainingJobDefinition": job | {"StaticHyperParameters": dict(fixed or {})},
+    }
+    if warm_start:
+        parents = [{"HyperParameterTuningJobName": parent} for parent in warm_start]
+        arguments["WarmStartConfig"] = {
+            "ParentHyperParameterTuningJobs": parents,
+            "WarmStartType": "IdenticalDataAndAlgorithm",
+        }
+    return {"Name": name, "Type": "Tuning", "Arguments": arguments}
+
+
 def condition(name: str, conditions: list[Json], *, then: list[Json], otherwise: list[Json], **more: Any) -> Json:
     arguments = {"Conditions": conditions, "IfSteps": then, "ElseSteps": otherwise}
     return {"Name": name, "Type": "Condition", "Arguments": arguments, **more}
@@ -158,8 +227,9 @@ def fail(name: str, message: Any) -> Json:
     return {"Name": name, "Type": "Fail", "Arguments": {"ErrorMessage": message}}
 
 
-def definition_text(steps: list[Json], parameters: list[Json] | None = None) -> str:
-    return json.dumps({"Version": "2020-12-01", "Parameters": parameters or [], "Steps": steps})
+def definition_text(steps: list[Json], parameters: list[Json] | None = None, experiment: Json | None = None) -> str:
+    document: Json = {"Version": "2020-12-01", "Parameters": parameters or [], "Steps": steps}
+    return json.dumps(document | ({"PipelineExperimentConfig": experiment} if experiment else {}))
 
 
 @dataclass
@@ -204,18 +274,29 @@ class Result:
         return [step.name for step in self.record.steps]
 
 
+def _image(asset: Path, name: str, entrypoint: list[str]) -> ImageAsset:
+    (asset / name).mkdir(parents=True)
+    (asset / name / "Dockerfile").write_text(f"FROM scratch\nENTRYPOINT {json.dumps(entrypoint)}\n")
+    return ImageAsset(directory=asset, dockerfile=f"{name}/Dockerfile", tag=name)
+
+
 class Laboratory:
-    """Runs definitions in an account, with one image whose program is the first container argument."""
+    """Runs definitions in an account, with an image whose program is the first container argument, and TUNED."""
 
     def __init__(self, account: EmulatedAccount, directory: Path) -> None:
         self.account = account
         self.directory = directory
         account.client("s3").create_bucket(Bucket=BUCKET)
-        asset = directory / "asset"
-        (asset / "fake").mkdir(parents=True)
-        (asset / "fake" / "Dockerfile").write_text('FROM scratch\nENTRYPOINT ["python", "-c"]\n')
-        self.image = ImageAsset(directory=asset, dockerfile="fake/Dockerfile", tag="fake")
-        self.runtime: Runtime = ProcessRuntime(interpreters={"fake": Path(sys.executable)}, grace_seconds=1.0)
+        self.images = tuple(
+            _image(directory / "asset", name, entrypoint)
+            for name, entrypoint in {
+                "fake": ["python", "-c"],
+                "tuned": ["python", "-c", "import os; exec(os.environ['PROGRAM'])"],
+            }.items()
+        )
+        self.runtime: Runtime = ProcessRuntime(
+            interpreters={image.name: Path(sys.executable) for image in self.images}, grace_seconds=1.0
+        )
 
     def put(self, key: str, content: str = "x") -> str:
         """Stores an object and returns its URI."""
@@ -234,10 +315,12 @@ class Laboratory:
         given: Mapping[str, str] | None = None,
         max_parallel_steps: int = 4,
         observer: Recorder | None = None,
+        experiment: Json | None = None,
+        register: Callable[[EmulatedAccount, Mapping[str, Any]], str] = create_model_package,
     ) -> Result:
         self.account.client("sagemaker").create_pipeline(
             PipelineName=name,
-            PipelineDefinition=definition_text(steps, parameters),
+            PipelineDefinition=definition_text(steps, parameters, experiment),
             RoleArn=ROLE,
             ClientRequestToken="x" * 32,
             ParallelismConfiguration={"MaxParallelExecutionSteps": max_parallel_steps},
@@ -260,11 +343,12 @@ class Laboratory:
             tools=Tools(
                 account=self.account,
                 runtime=self.runtime,
-                images=(self.image,),
+                images=self.images,
                 directory=directory,
                 execution_id=started.id,
                 stop=threading.Event(),
                 on_line=observer.step_line,
+                register=register,
             ),
             max_parallel_steps=pipeline.max_parallel_steps,
             observer=observer,

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -327,3 +328,9 @@ def test_a_missing_environment_is_told_before_anything_is_done(tmp_path: Path) -
     missing = RunRequest(**(vars(asked) | {"interpreters": {"mxnet": tmp_path / "none"}}))
     with pytest.raises(LocalRunError, match=r"image mxnet has no Python environment .*make setup"):
         choose_runtime(missing)
+
+
+def test_docker_builds_the_stage_that_an_asset_names() -> None:
+    image = ImageAsset(directory=Path("x"), dockerfile="mxnet/Dockerfile", tag="abc", target="gpu")
+    assert "--target=gpu" in build_command(image)
+    assert not [part for part in build_command(replace(image, target=None)) if part.startswith("--target")]

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from small_pipeline import (
     writing,
 )
 
+from local.assembly import ImageAsset
 from local.executor.definition import Step
 from local.executor.records import StepRecord
+from local.executor.tools import Tools
 
 FACTS = '{"classes": 3, "metrics": {"accuracy": {"value": 0.5}}}'
 
@@ -358,3 +361,22 @@ def test_a_model_is_registered_and_created(laboratory: Laboratory) -> None:
     assert package["ModelPackageVersion"] == 1
     [model] = sagemaker.list_models()["Models"]
     assert model["ModelName"].startswith(f"pipelines-{result.record.id}-Create-")
+
+
+def test_an_image_for_gpus_and_the_built_in_one_are_stood_in_for(laboratory: Laboratory) -> None:
+    asset = laboratory.images[0].directory
+    (asset / "mxnet").mkdir()
+    (asset / "mxnet" / "Dockerfile").write_text('ENTRYPOINT ["python", "-c"]\n')
+    gpu = ImageAsset(directory=asset, dockerfile="mxnet/Dockerfile", tag="gpu", target="gpu")
+    cpu = replace(gpu, tag="cpu", target=None)
+    tools = Tools(
+        account=laboratory.account,
+        runtime=laboratory.runtime,
+        images=(gpu, cpu),
+        directory=laboratory.directory,
+        execution_id="abc",
+        stop=threading.Event(),
+        on_line=lambda step, line: None,
+    )
+    for uri in ("repository/assets:gpu", "repository/assets:cpu", "811284229777.dkr/image-classification:1"):
+        assert tools.image(uri) == cpu

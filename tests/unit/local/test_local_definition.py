@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_pipeline import condition, definition_text, fail, get, output_uri, processing
+from small_pipeline import condition, definition_text, fail, get, output_uri, processing, training
 
 from local.errors import LocalRunError
 from local.executor.definition import Definition
@@ -113,8 +113,24 @@ def test_an_unknown_version_is_refused() -> None:
         Definition.parse("{}")
 
 
-@pytest.mark.parametrize("kind", ["Tuning", "Transform", "EMR", "Callback", "QualityCheck", "NotebookJob"])
+@pytest.mark.parametrize("kind", ["AutoML", "Transform", "EMR", "Callback", "QualityCheck", "NotebookJob"])
 def test_step_types_of_later_times_are_refused_by_name(kind: str) -> None:
     text = definition_text([processing("Fine"), {"Name": "Odd", "Type": kind, "Arguments": {}}])
     with pytest.raises(LocalRunError, match=f"step Odd is of type {kind}.*Condition, Fail, Lambda, Model, Processing"):
         Definition.parse(text).refuse_unsupported(SUPPORTED)
+
+
+@pytest.mark.parametrize("kind", ["Training", "Tuning"])
+def test_channels_that_a_local_run_does_not_bring_are_refused_before_anything_runs(kind: str) -> None:
+    step = training("Fit", "", hyperparameters={}, channels={"train": "s3://b/x"})
+    step["Arguments"]["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataType"] = "AugmentedManifestFile"
+    if kind == "Tuning":
+        step = {"Name": "Fit", "Type": kind, "Arguments": {"TrainingJobDefinition": step["Arguments"]}}
+    with pytest.raises(LocalRunError, match="channel train: a AugmentedManifestFile is not read by a local run"):
+        Definition.parse(definition_text([step])).refuse_unsupported(SUPPORTED)
+
+
+def test_an_input_mode_that_is_an_expression_is_left_for_later() -> None:
+    step = training("Fit", "", hyperparameters={}, channels={"train": "s3://b/x"})
+    step["Arguments"]["InputDataConfig"][0]["InputMode"] = get("Parameters.Mode")
+    Definition.parse(definition_text([step])).refuse_unsupported(SUPPORTED)

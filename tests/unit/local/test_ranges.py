@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from local.errors import LocalRunError
 from local.ranges import check_ranges
-from pipeline_def.settings import MAX_GROUP_BY_CHARACTERS, EvaluateSettings, PreprocessSettings
+from pipeline_def.parameters import threshold_name
+from pipeline_def.settings import MAX_GROUP_BY_CHARACTERS, EvaluateSettings, PreprocessSettings, TuneSettings
+from pipeline_def.settings.evaluate import GATE_METRICS
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = {
-    "AccuracyThreshold": EvaluateSettings.model_fields["accuracy_threshold"],
+    "ChampionMargin": EvaluateSettings.model_fields["champion_margin"],
     "EvaluationTopK": EvaluateSettings.model_fields["top_k"],
     "ImageSize": PreprocessSettings.model_fields["image_size"],
     "ImagesPerClass": PreprocessSettings.model_fields["images_per_class"],
@@ -23,7 +27,10 @@ SETTINGS = {
     "Quality": PreprocessSettings.model_fields["quality"],
     "ResizeShortSide": PreprocessSettings.model_fields["resize"],
     "Seed": PreprocessSettings.model_fields["seed"],
+    "ThresholdPrecision": EvaluateSettings.model_fields["threshold_precision"],
+    "TuningMaxJobs": TuneSettings.model_fields["max_jobs"],
 }
+THRESHOLDS = {threshold_name(metric): metric for metric in GATE_METRICS}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +40,8 @@ SETTINGS = {
         ({"ImageSize": 8}, "ImageSize: 8 is out of range, it must be at least 16 and at most 1024"),
         ({"ValidationFraction": 0.0}, "ValidationFraction: 0.0 is out of range, it must be above 0 and below 1"),
         ({"EvaluationTopK": 1}, "at least 2 and at most 100"),
+        ({"TuningMaxJobs": 751}, "TuningMaxJobs: 751 is out of range, it must be at least 1 and at most 750"),
+        ({"LogLossThreshold": -1.0}, "LogLossThreshold: -1.0 is out of range, it must be at least 0"),
         ({"Epochs": -1}, "Epochs: -1 is out of range, it must be at least 1"),
         ({"LearningRate": 7.0}, "LearningRate: 7.0 is out of range"),
         (
@@ -83,7 +92,29 @@ def test_the_fractions_of_the_splits_exclude_what_the_settings_refuse() -> None:
     ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
     for name in ("TestFraction", "ValidationFraction"):
         assert ranges[name] == {"min": 0, "max": 1, "exclusive_min": True, "exclusive_max": True}
-    assert ranges.keys() == SETTINGS.keys() | {"TestFraction", "ValidationFraction", "GroupBy"}
+    others = {"TestFraction", "ValidationFraction", "GroupBy", "TuningContinueEpochs"}
+    assert ranges.keys() == SETTINGS.keys() | THRESHOLDS.keys() | others
+
+
+@pytest.mark.parametrize(("name", "metric"), THRESHOLDS.items())
+@pytest.mark.parametrize("value", [-0.1, 0.0, 1.0, 1.1])
+def test_a_threshold_is_refused_where_the_setting_refuses_it(name: str, metric: str, value: float) -> None:
+    def is_refused(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except (LocalRunError, ValidationError):
+            return True
+        return False
+
+    assert is_refused(lambda: check_ranges({name: value})) == is_refused(
+        lambda: EvaluateSettings(gates={metric: value})
+    )
+
+
+def test_training_on_after_tuning_cannot_be_switched_off_by_its_parameter() -> None:
+    check_ranges({"TuningContinueEpochs": 1})
+    with pytest.raises(LocalRunError, match="TuningContinueEpochs: 0 is out of range, it must be at least 1"):
+        check_ranges({"TuningContinueEpochs": 0})
 
 
 def test_what_a_group_may_be_is_what_the_setting_takes() -> None:

@@ -18,7 +18,11 @@ from local.summary import summarise
 from local.synth import synthesise
 
 DATASET = {"content_hash": "sha256:aa", "classes": ["a", "b"], "counts": {"train": 8}, "rejected": 0, "seed": 0}
-EVALUATION = {"metrics": {"accuracy": {"value": 0.5}, "macro_f1": {"value": 0.4}}, "classes": ["a", "b"]}
+EVALUATION = {
+    "metrics": {"accuracy": {"value": 0.5}, "macro_f1": {"value": 0.4}},
+    "classes": ["a", "b"],
+    "champion": {"version": 3, "difference": -0.1, "worse_by": 0.25, "comparable": True},
+}
 
 
 def test_a_directory_gets_its_name_and_latest_points_at_the_newest(tmp_path: Path) -> None:
@@ -108,16 +112,41 @@ def summary_of(laboratory: Laboratory, threshold: float) -> dict[str, object]:
         "LeftValue": json_get("Evaluate", "Evaluation", "metrics.accuracy.value"),
         "RightValue": get("Parameters.Threshold"),
     }
+    others = {
+        "Type": "And",
+        "Conditions": [
+            {
+                "Type": "LessThanOrEqualTo",
+                "LeftValue": json_get("Evaluate", "Evaluation", "champion.worse_by"),
+                "RightValue": 0.5,
+            },
+            {
+                "Type": "Not",
+                "Expression": {
+                    "Type": "GreaterThanOrEqualTo",
+                    "LeftValue": json_get("Evaluate", "Evaluation", "metrics.macro_f1.value"),
+                    "RightValue": 0.9,
+                },
+            },
+            # No gate, for it compares something else.
+            {"Type": "Equals", "LeftValue": get("Parameters.Threshold"), "RightValue": get("Parameters.Threshold")},
+        ],
+    }
     result = laboratory.run(
         [
             writing("Preprocess", "d/dataset.json", json.dumps(DATASET), files={"Dataset": "d/dataset.json"}),
             writing("Evaluate", "e/evaluation.json", json.dumps(EVALUATION), files={"Evaluation": "e/evaluation.json"}),
-            condition("Gate", [gate], then=[], otherwise=[fail("Below", "too low")]),
+            condition("Gate", [gate, others], then=[], otherwise=[fail("Below", "too low")]),
         ],
         parameters=[{"Name": "Threshold", "Type": "Float", "DefaultValue": threshold}],
+        experiment={
+            "ExperimentName": get("Execution.PipelineName"),
+            "TrialName": get("Execution.PipelineExecutionId"),
+        },
     )
     return summarise(
         result.record,
+        pipeline="train",
         definition=result.definition,
         scope=result.scope,
         s3=laboratory.account.client("s3"),
@@ -130,20 +159,31 @@ def test_a_summary(laboratory: Laboratory) -> None:
     summary = summary_of(laboratory, 0.4)
     assert list(summary) == [
         "execution_id",
+        "pipeline",
         "status",
         "failure_reason",
         "dataset",
         "metrics",
-        "gate",
+        "gates",
+        "champion",
+        "tuning",
         "model_package",
         "steps",
+        "experiment",
         "seconds",
         "peak_memory_bytes",
     ]
     assert (summary["status"], summary["failure_reason"], summary["model_package"]) == ("Succeeded", None, None)
     assert summary["dataset"] == {key: DATASET[key] for key in ("content_hash", "classes", "counts", "rejected")}
     assert summary["metrics"] == {"accuracy": 0.5, "macro_f1": 0.4}
-    assert summary["gate"] == {"metric": "accuracy", "value": 0.5, "threshold": 0.4, "passed": True}
+    assert summary["gates"] == [
+        {"metric": "accuracy", "value": 0.5, "threshold": 0.4, "direction": "at least", "passed": True},
+        {"metric": "champion.worse_by", "value": 0.25, "threshold": 0.5, "direction": "at most", "passed": True},
+        {"metric": "macro_f1", "value": 0.4, "threshold": 0.9, "direction": "below", "passed": True},
+    ]
+    assert summary["champion"] == {"version": 3, "difference": -0.1, "worse_by": 0.25}
+    assert summary["experiment"] == {"name": "pipe", "trial": summary["execution_id"]}
+    assert (summary["pipeline"], summary["tuning"]) == ("train", None)
     assert (summary["seconds"], summary["peak_memory_bytes"]) == (1.235, 7)
     steps = summary["steps"]
     assert isinstance(steps, list)
@@ -154,15 +194,25 @@ def test_a_summary(laboratory: Laboratory) -> None:
 def test_a_summary_of_a_run_below_the_threshold(laboratory: Laboratory) -> None:
     summary = summary_of(laboratory, 0.6)
     assert (summary["status"], summary["failure_reason"]) == ("Failed", "Step Below failed: too low")
-    assert summary["gate"] == {"metric": "accuracy", "value": 0.5, "threshold": 0.6, "passed": False}
+    gates = summary["gates"]
+    assert isinstance(gates, list)
+    assert [gate["passed"] for gate in gates] == [False, True, True]
 
 
 def test_a_summary_without_any_result(laboratory: Laboratory) -> None:
     result = laboratory.run([fail("Down", "at once")])
     summary = summarise(
-        result.record, definition=result.definition, scope=result.scope, s3=None, seconds=0, peak_memory_bytes=0
+        result.record,
+        pipeline="train",
+        definition=result.definition,
+        scope=result.scope,
+        s3=None,
+        seconds=0,
+        peak_memory_bytes=0,
     )
-    assert (summary["dataset"], summary["metrics"], summary["gate"], summary["model_package"]) == (None,) * 4
+    assert summary["gates"] == []
+    for name in ("dataset", "metrics", "champion", "tuning", "model_package", "experiment"):
+        assert summary[name] is None
 
 
 def test_a_folder_without_assembly_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Model versions that local runs registered, kept between runs below .imgpipe/registry."""
