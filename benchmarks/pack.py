@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shlex
 import sys
 import tempfile
@@ -19,7 +17,8 @@ from benchmarks.contestants import OURS, ROOT, Im2rec, Imgpipe, older_opencv
 from benchmarks.machine import machine, our_versions, peer_versions
 from benchmarks.measure import BenchmarkError
 from benchmarks.pictures import load_base
-from benchmarks.report import MEBIBYTE, Result, markdown, summary
+from benchmarks.program import positive, read_json, write_json
+from benchmarks.report import MEBIBYTE, markdown, summary
 
 HOME = ROOT / ".imgpipe" / "benchmarks"
 DEFAULT_ROUNDS = 5
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.rounds = options.rounds or (1 if options.quick else DEFAULT_ROUNDS)
     try:
         if options.table:
-            print(markdown(_read(options.json)))
+            print(markdown(read_json(options.json)))
         else:
             _measure(options)
     except BenchmarkError as error:
@@ -77,7 +76,7 @@ def _measure(options: argparse.Namespace) -> None:
         for name in options.only or WORKLOADS:
             results.append(WORKLOADS[name](bench))
             print(f"\n{results[-1].text()}", flush=True)
-            _write(options.json, about, results)
+            write_json(options.json, about, results)
     print(f"\n{summary(results)}; all rounds in {options.json}", flush=True)
 
 
@@ -97,29 +96,10 @@ def _heading(about: Mapping[str, Any]) -> str:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BenchmarkError(f"{path} does not exist: run the benchmark first")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
-def _write(path: Path, about: Mapping[str, Any], results: Sequence[Result]) -> None:
-    content = {
-        **about,
-        "load_after": os.getloadavg()[0],
-        "workloads": {result.workload: result.as_json() for result in results},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench-pack", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(WORKLOADS), help="a workload; may be repeated")
-    parser.add_argument("--rounds", type=_positive, default=None, help=f"default {DEFAULT_ROUNDS}, quick 1")
+    parser.add_argument("--rounds", type=positive, default=None, help=f"default {DEFAULT_ROUNDS}, quick 1")
     parser.add_argument(
         "--quick", action="store_true", help="few images, installed OpenCV: whether it works, not how fast"
     )
@@ -132,13 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, default=HOME / "pack.json", help="where the figures go")
     parser.add_argument("--scratch", type=Path, default=HOME, help="folder for the images and records of the run")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 if __name__ == "__main__":

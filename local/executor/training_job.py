@@ -181,7 +181,12 @@ def _container(job: TrainingJob, instance: Instance, tools: Tools) -> ContainerJ
         log=instance.log,
         entrypoint=specification.get("ContainerEntrypoint"),
         arguments=specification.get("ContainerArguments", ["train"]),
-        environment={**_threads(job, instance), **job.arguments.get("Environment", {})},
+        environment={
+            # As the service names it; our trainer also tells jobs on one machine apart by it.
+            "TRAINING_JOB_NAME": job.name,
+            **_threads(job, instance),
+            **job.arguments.get("Environment", {}),
+        },
     )
 
 

@@ -1,162 +1,153 @@
-"""The training loop: epochs over a Module, exact validation, metric lines, best parameters kept."""
+"""The training loop: epochs over a Learner, exact validation, metric lines, best parameters and checkpoints kept."""
 
-import time
-
-import mxnet as mx
-import numpy as np
+from collections.abc import Mapping
 
 from common.contract import ContainerError
-from train import iterators, optimizers, runtime
+from train import checks, document, history, iterators, metrics, optimizers, passes
 from train.artifacts import ModelDirectory
 from train.channels import Channel
+from train.checkpoints import Checkpoints
+from train.history import EpochResult
 from train.hyperparameters import Hyperparameters
+from train.learner import Learner
+from train.logs import log, log_metrics
 from train.metrics import Metrics
-from train.networks import BATCH_NORM_MOMENTUM
+from train.passes import NotFiniteError, TrainingPass
 from train.stopping import EarlyStopping
-
-DATA, LABEL = "data", "softmax_label"
-LOG_EVERY = 20
-
-
-def log(line: str) -> None:
-    """Write a line to stdout at once: metric definitions and the local run read them while the job runs."""
-    print(line, flush=True)
+from train.system import Usage
 
 
 class Trainer:
-    """Trains one network on one machine."""
+    """Trains one network to its end, from the start or from a checkpoint."""
 
     def __init__(
         self,
         *,
-        symbol: mx.sym.Symbol,
+        learner: Learner,
         hyperparameters: Hyperparameters,
         train: Channel,
         validation: Channel,
         threads: int,
+        model: ModelDirectory,
+        checkpoints: Checkpoints | None,
+        base_model: Mapping[str, str] | None,
     ) -> None:
+        """`model` receives the artifact; `base_model` is what training.json says of the model `learner` starts from."""
+        self._learner = learner
         self._hyperparameters = hyperparameters
+        self._train = train
         self._validation = validation
         self._threads = threads
-        runtime.score_with_current_weights()
-        mx.random.seed(hyperparameters.seed)
-        np.random.seed(hyperparameters.seed)
-        self._batches = iterators.training(train, hyperparameters, threads=threads)
-        self._module = self._bound(symbol, hyperparameters.mini_batch_size)
-        self._module.init_params(mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2))
-        scored = iterators.validation_batch_size(validation, hyperparameters)
-        self._scorer = self._bound(symbol, scored, parameters_of=self._module)
-        names = [name for name in symbol.list_arguments() if name not in (DATA, LABEL)]
-        self._optimizer = optimizers.create(hyperparameters, names)
-        self._module.init_optimizer(kvstore=None, optimizer=self._optimizer)
-
-    def _bound(
-        self, symbol: mx.sym.Symbol, batch_size: int, parameters_of: mx.mod.Module | None = None
-    ) -> mx.mod.Module:
-        module = mx.mod.Module(symbol, data_names=(DATA,), label_names=(LABEL,), context=mx.cpu())
-        module.bind(
-            data_shapes=[(DATA, (batch_size, *self._hyperparameters.image_shape))],
-            label_shapes=[(LABEL, (batch_size,))],
-            for_training=parameters_of is None,
-            shared_module=parameters_of,
+        self._model = model
+        self._checkpoints = checkpoints
+        self._base_model = base_model
+        self._selected_by = metrics.selecting(multi_label=bool(hyperparameters.multi_label))
+        self._stopping = EarlyStopping(hyperparameters)
+        self._epochs: list[EpochResult] = []
+        self._fired: set[str] = set()
+        self._chance = checks.chance_loss(
+            train.images_per_class(hyperparameters.num_classes),
+            train.records,
+            multi_label=bool(hyperparameters.multi_label),
         )
-        return module
 
-    def fit(self, model: ModelDirectory) -> None:
-        """Run the epochs; `model` receives the parameters of the epoch with the best validation accuracy.
+    def fit(self) -> None:
+        """Run the epochs that are left.
 
-        Of epochs with equal accuracy the one with the lower cross-entropy is the better: on small validation sets
-        many are equal. Raises ContainerError when the loss becomes NaN.
+        After each the model directory holds the parameters of the best one so far (`history.best`) and training.json.
+        Raises ContainerError when the loss becomes NaN or infinite; what there is then stays as it was before.
         """
-        best = (-1.0, 0.0)
-        stopping = EarlyStopping(self._hyperparameters)
-        for epoch in range(self._hyperparameters.epochs):
-            self._train_epoch(epoch)
-            scores = self._validate(epoch)
-            quality = (scores.accuracy, -scores.loss)
-            arguments, auxiliary = self._module.get_params()
-            model.keep(epoch, arguments, auxiliary, best=quality > best)
-            best = max(best, quality)
-            if stopping.should_stop(scores.accuracy):
-                log(f"Early stopping after epoch {epoch}: best validation accuracy {best[0]:.6f}")
-                return
+        self._resume()
+        while len(self._epochs) < self._hyperparameters.epochs and not self._stopping.stopped:
+            self._add(self._run_epoch(len(self._epochs)))
+            self._save()
+        best = history.best(self._epochs, self._selected_by)
+        if self._stopping.stopped:
+            value = best.validation[self._selected_by]
+            log(f"Early stopping after epoch {len(self._epochs) - 1}: best validation {self._selected_by} {value:.6f}")
+        # A tuner takes the last line that matches: it must be that of the epoch which the artifact holds.
+        names = sorted(best.validation, key=self._selected_by.__eq__)
+        log_metrics(f"Best: Epoch[{best.epoch}]", "Validation", {name: best.validation[name] for name in names})
 
-    def _train_epoch(self, epoch: int) -> None:
-        start = time.monotonic()
-        self._optimizer.set_learning_rate(optimizers.learning_rate(self._hyperparameters, epoch))
-        if epoch > 0:
-            self._batches.reset()
-        counted = _Counter(epoch, self._hyperparameters)
-        for batch in self._batches:
-            self._module.forward_backward(batch)
-            self._module.update()
-            counted.add(self._module.get_outputs()[0], batch.label[0].asnumpy())
-        if epoch == 0:
-            self._settle_batch_norm(counted.batches)
-        _log_metrics(epoch, "Train", counted.metrics)
-        log(f"Epoch[{epoch}] Time cost={time.monotonic() - start:.3f}")
+    def _resume(self) -> None:
+        checkpoint = self._checkpoints.load(log) if self._checkpoints is not None else None
+        if checkpoint is None:
+            self._model.clear()
+            return
+        for result in checkpoint.epochs:
+            self._add(result)
+        self._learner.restore(checkpoint.arrays, updates=checkpoint.updates)
+        self._model.restore(checkpoint.kept, self._document())
+        log(f"Resumed from a checkpoint after {len(self._epochs)} epochs")
 
-    def _settle_batch_norm(self, batches: int) -> None:
-        """Take the starting values out of the moving statistics.
+    def _add(self, result: EpochResult) -> None:
+        self._epochs.append(result)
+        self._stopping.add(result.validation[self._selected_by])
+        for check in self._checks():
+            if check.fired and check.name not in self._fired:
+                self._fired.add(check.name)
+                log(f"Warning: Epoch[{check.epoch}] {check.name}: {check.message}")
 
-        They start at mean 0, variance 1 and after n batches still hold momentum**n of that: with few batches an epoch
-        the raw-pixel statistics would be far off and validation meaningless. With many it changes nothing.
-        """
-        rest = BATCH_NORM_MOMENTUM**batches
-        arguments, auxiliary = self._module.get_params()
-        settled = {
-            name: (value - (rest if name.endswith("_moving_var") else 0.0)) / (1.0 - rest)
-            for name, value in auxiliary.items()
-        }
-        self._module.set_params(arguments, settled)
+    def _save(self) -> None:
+        self._model.keep(self._epochs[-1].epoch, self._learner.parameters(), self._document())
+        if self._checkpoints is not None:
+            self._checkpoints.save(
+                self._epochs, updates=self._learner.updates, arrays=self._learner.state(), kept=self._model.kept()
+            )
+
+    def _checks(self, *, not_finite_in: int | None = None) -> list[checks.Check]:
+        return checks.run(self._epochs, chance=self._chance, not_finite_in=not_finite_in)
+
+    def _document(self, *, not_finite_in: int | None = None) -> dict[str, object]:
+        return document.training(
+            self._hyperparameters,
+            self._epochs,
+            self._checks(not_finite_in=not_finite_in),
+            selected_by=self._selected_by,
+            base_model=self._base_model,
+        )
+
+    def _run_epoch(self, epoch: int) -> EpochResult:
+        try:
+            return self._train_and_validate(epoch)
+        except NotFiniteError as error:
+            if not self._epochs:
+                raise
+            self._model.describe(self._document(not_finite_in=epoch))
+            best = history.best(self._epochs, self._selected_by)
+            raise ContainerError(f"{error}; the best model before, of epoch {best.epoch}, is kept") from None
+
+    def _train_and_validate(self, epoch: int) -> EpochResult:
+        rate = optimizers.learning_rate(self._hyperparameters, epoch)
+        self._learner.set_learning_rate(rate)
+        usage = Usage()
+        trained = self._train_epoch(epoch)
+        validated = self._validate(epoch)
+        return EpochResult(
+            epoch=epoch,
+            learning_rate=rate,
+            seconds=trained.seconds,
+            images_per_second=trained.images / trained.seconds,
+            data_wait_fraction=trained.data_wait_fraction,
+            train=trained.metrics.named(),
+            validation=validated.named(),
+            gradient_norm=trained.norms.summary(),
+            system=usage.measure(),
+        )
+
+    def _train_epoch(self, epoch: int) -> TrainingPass:
+        trained = TrainingPass(self._learner, self._hyperparameters, epoch)
+        trained.run(iterators.training(self._train, self._hyperparameters, threads=self._threads, epoch=epoch))
+        self._learner.agree()
+        if epoch == 0 and self._base_model is None:
+            self._learner.settle_batch_norm()
+        log_metrics(f"Epoch[{epoch}]", "Train", trained.metrics.named())
+        log(f"Epoch[{epoch}] Time cost={trained.seconds:.3f}")
+        log(f"Epoch[{epoch}] Data wait={trained.data_wait_fraction:.1%}")
+        return trained
 
     def _validate(self, epoch: int) -> Metrics:
-        metrics = Metrics(top_k=self._hyperparameters.top_k)
-        for batch in iterators.validation(self._validation, self._hyperparameters, threads=self._threads):
-            self._scorer.forward(batch, is_train=False)
-            probabilities = self._scorer.get_outputs()[0].asnumpy()
-            labels = batch.label[0].asnumpy()
-            real = len(labels) - batch.pad
-            if np.isnan(probabilities).any():
-                raise ContainerError(f"validation loss is NaN in epoch {epoch}; {_less(self._hyperparameters)}")
-            metrics.update(probabilities[:real], labels[:real])
-        _log_metrics(epoch, "Validation", metrics)
-        return metrics
-
-
-class _Counter:
-    """Training metrics of an epoch, with a speed line every LOG_EVERY batches."""
-
-    def __init__(self, epoch: int, hyperparameters: Hyperparameters) -> None:
-        self.metrics = Metrics(top_k=hyperparameters.top_k)
-        self._epoch = epoch
-        self._hyperparameters = hyperparameters
-        self.batches = 0
-        self._mark = time.monotonic()
-
-    def add(self, output: mx.nd.NDArray, labels: np.ndarray) -> None:
-        probabilities = output.asnumpy()
-        if np.isnan(probabilities).any():
-            raise ContainerError(
-                f"training loss is NaN in epoch {self._epoch}, batch {self.batches + 1}; {_less(self._hyperparameters)}"
-            )
-        self.metrics.update(probabilities, labels)
-        self.batches += 1
-        if self.batches % LOG_EVERY == 0:
-            self._log_speed(len(labels) * LOG_EVERY)
-
-    def _log_speed(self, images: int) -> None:
-        now = time.monotonic()
-        speed = images / (now - self._mark)
-        self._mark = now
-        values = "\t".join(f"{name}={value:.6f}" for name, value in self.metrics.named().items())
-        log(f"Epoch[{self._epoch}] Batch [{self.batches}]\tSpeed: {speed:.2f} samples/sec\t{values}")
-
-
-def _log_metrics(epoch: int, split: str, metrics: Metrics) -> None:
-    for name, value in metrics.named().items():
-        log(f"Epoch[{epoch}] {split}-{name}={value:.6f}")
-
-
-def _less(hyperparameters: Hyperparameters) -> str:
-    return f"lower learning_rate (it is {hyperparameters.learning_rate}) or use another optimizer"
+        batches = iterators.validation(self._validation, self._hyperparameters, threads=self._threads)
+        validated = passes.validate(self._learner, batches, self._hyperparameters, epoch)
+        log_metrics(f"Epoch[{epoch}]", "Validation", validated.named())
+        return validated

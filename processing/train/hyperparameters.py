@@ -22,7 +22,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,14 @@ def parse(given: Mapping[str, str]) -> Hyperparameters:
     return hyperparameters
 
 
+def on_the_wire(hyperparameters: Hyperparameters) -> dict[str, str]:
+    """The values as the strings that `parse` makes them from; without those that have none."""
+    values = {name: value for name, value in asdict(hyperparameters).items() if value is not None and value != ()}
+    return {
+        name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values.items()
+    }
+
+
 def _refuse_unknown(given: Mapping[str, str], entries: Mapping[str, Any]) -> None:
     for name in given:
         if name in entries or name in SET_BY_SERVICE:
@@ -129,7 +137,7 @@ def _value(entry: Mapping[str, Any], text: str | None) -> Any:
     value = _typed(entry, text)
     choices = entry["own_choices"] or entry["choices"]
     if choices is not None and value not in choices:
-        raise ContainerError(_choice_message(entry, text, value))
+        raise _refusal(entry, text)
     if _outside(entry, value) or (entry["pattern"] is not None and not re.fullmatch(entry["pattern"], value)):
         raise _refusal(entry, text)
     return value
@@ -156,15 +164,6 @@ def _outside(entry: Mapping[str, Any], value: Any) -> bool:
 
 def _refusal(entry: Mapping[str, Any], text: str) -> ContainerError:
     return ContainerError(f"hyperparameter {entry['name']} is {text!r}; allowed: {allowed(entry)}")
-
-
-def _choice_message(entry: Mapping[str, Any], text: str, value: Any) -> str:
-    if value not in (entry["choices"] or ()):
-        return str(_refusal(entry, text))
-    return (
-        f"hyperparameter {entry['name']} is {text!r}, which is not available in the own image; "
-        f"use {allowed(entry)}, or train with the built-in image, which runs on AWS only"
-    )
 
 
 def allowed(entry: Mapping[str, Any]) -> str:
@@ -197,6 +196,16 @@ def _check_together(hyperparameters: Hyperparameters) -> None:
     if channels != RGB_CHANNELS:
         shape = ",".join(map(str, hyperparameters.image_shape))
         raise ContainerError(f"hyperparameter image_shape is '{shape}'; the own image reads RGB records, use '3,H,W'")
+    if hyperparameters.multi_label and hyperparameters.top_k is not None:
+        raise ContainerError(
+            f"hyperparameter top_k is {hyperparameters.top_k} with multi_label 1; it counts the first classes of one "
+            "right one, leave it out"
+        )
+    if hyperparameters.use_weighted_loss and not hyperparameters.multi_label:
+        raise ContainerError(
+            "hyperparameter use_weighted_loss is 1 with multi_label 0; it weights the classes of images with several "
+            "labels, leave it out"
+        )
     resize = hyperparameters.resize
     if resize is not None and resize < max(sides):
         raise ContainerError(

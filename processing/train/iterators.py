@@ -1,10 +1,15 @@
-"""Batches from a record file: raw 0..255 RGB (N, 3, H, W) and class indices (N), through MXNet's ImageRecordIter."""
+"""Batches from a record file, through MXNet's ImageRecordIter.
 
+Images are raw 0..255 RGB (N, 3, H, W), labels class indices (N), or (N, label_width) where records hold several.
+"""
+
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 
 from train.channels import Channel
 from train.hyperparameters import Hyperparameters
@@ -23,31 +28,57 @@ AUGMENTATIONS: dict[str | None, dict[str, Any]] = {
 }
 
 
-def training(channel: Channel, hyperparameters: Hyperparameters, *, threads: int) -> mx.io.MXDataIter:
-    """Shuffled, augmented batches, all of them full: `reset()` starts the next pass in a new order.
+def training(
+    channel: Channel, hyperparameters: Hyperparameters, *, threads: int, epoch: int, part: tuple[int, int] = (0, 1)
+) -> mx.io.DataIter:
+    """Shuffled, augmented batches of one epoch, all of them full: make a new iterator for every epoch.
 
-    The last batch of a pass is filled from the next pass, which then starts behind those records, so over the passes
-    every record is used equally often. MXNet's augmentation starts from the same random state in every process.
-    `seed_aug` is left out on purpose: it starts that state again for every batch, so each pass would repeat the same
-    few crops (16 instead of 73 different ones in 20 passes over 4 images).
+    Order and augmentation depend on the hyperparameters' seed, the epoch and ``part`` alone, so a resumed job sees the
+    batches of an undisturbed one. The last batch is filled with records of a second order. ``part`` is (rank, hosts):
+    each host reads its own run of the records, and all have equally many batches, see `batches_per_epoch`. Like all
+    of MXNet's, a batch is overwritten some batches later.
+
+    `seed_aug` makes MXNet begin its random numbers anew for every image, at the image's place in the batch: without it
+    they would depend on which thread takes which image. So a place has one crop during an epoch, and an image another
+    in each epoch (9.3 different ones of 50 in 10 epochs, which is what independent draws give).
     """
+    rank, hosts = part
+    order_seed, augmentation_seed = _seeds(hyperparameters.seed, epoch, rank)
     with tempfile.TemporaryDirectory() as directory:
         # With an index MXNet shuffles the whole file, without one only within 64 MB.
         index = Path(directory) / "train.idx"
         index.write_text("".join(f"{number}\t{offset}\n" for number, offset in enumerate(channel.offsets)))
-        return mx.io.ImageRecordIter(
+        batches = mx.io.ImageRecordIter(
             path_imgidx=str(index),
             batch_size=hyperparameters.mini_batch_size,
             shuffle=True,
-            seed=hyperparameters.seed,
+            seed=order_seed,
+            seed_aug=augmentation_seed,
+            part_index=rank,
+            num_parts=hosts,
             fill_value=FILL,
             pad=padding(channel, hyperparameters),
             **AUGMENTATIONS[hyperparameters.augmentation_type],
             **_common(channel, hyperparameters, threads),
         )
+    if hosts == 1:
+        return batches
+    # The last host's run may be shorter: it begins anew, or the others would wait for it.
+    return mx.io.ResizeIter(batches, batches_per_epoch(channel, hyperparameters, hosts=hosts))
 
 
-def validation(channel: Channel, hyperparameters: Hyperparameters, *, threads: int) -> mx.io.MXDataIter:
+def batches_per_epoch(channel: Channel, hyperparameters: Hyperparameters, *, hosts: int = 1) -> int:
+    """Batches that every host takes in an epoch; the longest run of records decides."""
+    return math.ceil(channel.shares(hosts)[0] / hyperparameters.mini_batch_size)
+
+
+def _seeds(*numbers: int) -> tuple[int, int]:
+    """Seeds of the order and of the augmentation, far apart: MXNet adds the place in the batch to the second."""
+    order, augmentation = np.random.SeedSequence(numbers).generate_state(2)
+    return int(order) >> 2, int(augmentation) >> 2  # MXNet's own are 31 bits wide
+
+
+def validation(channel: Channel, hyperparameters: Hyperparameters, *, threads: int) -> mx.io.DataIter:
     """One pass in file order with centre crops; the last batch has `pad` records too many at its end.
 
     Make a new one for every pass: after `reset()` MXNet would start behind the records that filled the last batch.
@@ -82,6 +113,7 @@ def _common(channel: Channel, hyperparameters: Hyperparameters, threads: int) ->
     return {
         "path_imgrec": str(channel.path),
         "data_shape": hyperparameters.image_shape,
+        "label_width": channel.label_width,
         "resize": -1 if hyperparameters.resize is None else hyperparameters.resize,
         "preprocess_threads": threads,
         "round_batch": True,

@@ -8,11 +8,14 @@ import mxnet as mx
 from train.hyperparameters import Hyperparameters
 
 
-def create(hyperparameters: Hyperparameters, parameter_names: Sequence[str]) -> mx.optimizer.Optimizer:
-    """The optimizer for parameters in the order of `parameter_names`.
+def create(
+    hyperparameters: Hyperparameters, parameter_names: Sequence[str], *, devices: int = 1
+) -> mx.optimizer.Optimizer:
+    """The optimizer for parameters in the order of `parameter_names`, each of them on every one of the devices.
 
     Gradients are averaged over the batch. Weight decay acts on convolution and dense weights alone, not on biases and
-    batch normalisation, and for sgd and nag alone, as the documentation says.
+    batch normalisation, and for sgd and nag alone, as the documentation says. With float16 the steps are taken on
+    float32 copies of the weights.
     """
     options = {
         "sgd": {"momentum": hyperparameters.momentum},
@@ -30,7 +33,11 @@ def create(hyperparameters: Hyperparameters, parameter_names: Sequence[str]) -> 
         learning_rate=hyperparameters.learning_rate,
         wd=hyperparameters.weight_decay if decays else 0.0,
         rescale_grad=1.0 / hyperparameters.mini_batch_size,
-        param_idx2name=dict(enumerate(parameter_names)),
+        # As mx.mod.Module numbers them.
+        param_idx2name={
+            number * devices + device: name for number, name in enumerate(parameter_names) for device in range(devices)
+        },
+        multi_precision=hyperparameters.precision_dtype == "float16",
         **options,
     )
     optimizer.set_wd_mult({name: 0.0 for name in parameter_names if not name.endswith("_weight")})

@@ -1,10 +1,10 @@
-"""Early stopping on validation accuracy with the built-in algorithm's settings."""
+"""Early stopping on a validation metric with the built-in algorithm's settings."""
 
 from train.hyperparameters import Hyperparameters
 
 
 class EarlyStopping:
-    """Counts epochs without improvement; an improvement is relative to the best accuracy so far."""
+    """Counts epochs without improvement; an improvement is relative to the best value so far."""
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         self._active = hyperparameters.early_stopping
@@ -15,18 +15,22 @@ class EarlyStopping:
         self._epochs = 0
         self._waited = 0
 
-    def should_stop(self, accuracy: float) -> bool:
-        """Take the validation accuracy of the epoch that just ended; True if it is the last one to run."""
+    def add(self, value: float) -> None:
+        """Take the validation accuracy, or F1, of the epoch that just ended."""
         self._epochs += 1
-        if self._improves(accuracy):
-            self._best = accuracy
+        if self._improves(value):
+            self._best = value
             self._waited = 0
         else:
             self._waited += 1
+
+    @property
+    def stopped(self) -> bool:
+        """True if the last epoch that was added is the last one to run."""
         return self._active and self._epochs >= self._min_epochs and self._waited >= self._patience
 
-    def _improves(self, accuracy: float) -> bool:
+    def _improves(self, value: float) -> bool:
         if not self._best:
-            return self._best is None or accuracy > 0
-        gain = (accuracy - self._best) / self._best
+            return self._best is None or value > 0
+        gain = (value - self._best) / self._best
         return gain > 0 and gain >= self._tolerance

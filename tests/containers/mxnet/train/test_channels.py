@@ -47,6 +47,13 @@ def test_what_does_not_fit_is_named(channel: channels.Channel, given: dict[str, 
         channels.check(channel, channel, chosen(**given))
 
 
+def test_every_host_needs_a_batch(channel: channels.Channel) -> None:
+    channels.check(channel, channel, chosen(), hosts=2)
+    assert [channel.shares(hosts) for hosts in (1, 2, 3, 6)] == [(10, 10), (5, 5), (4, 2), (2, 0)]
+    with pytest.raises(ContainerError, match="of the 10 records of channel train one of 3 hosts gets 2; lower mini_b"):
+        channels.check(channel, channel, chosen(), hosts=3)
+
+
 def test_the_validation_labels_are_checked_too(channel: channels.Channel, tmp_path: Path) -> None:
     write_records(tmp_path / "validation" / "v.rec", [(3, png(image(0, 0)))])
     validation = channels.read("validation", tmp_path / "validation")
@@ -56,6 +63,45 @@ def test_the_validation_labels_are_checked_too(channel: channels.Channel, tmp_pa
 
 def test_resize_makes_small_images_large_enough(channel: channels.Channel) -> None:
     channels.check(channel, channel, chosen(image_shape="3,16,16", resize="16"))
+
+
+def test_one_label_per_image_makes_images_per_class(channel: channels.Channel) -> None:
+    assert channel.label_width == 1
+    assert channel.images_per_class(4).tolist() == [4, 3, 3, 0]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> channels.Channel:
+    labels = [(1, 0, 1), (0, 0, 1), (0, 0, 0), (0, 1, 0)]
+    write_records(tmp_path / "several" / "s.rec", [(of, png(image(0, n))) for n, of in enumerate(labels)])
+    return channels.read("train", tmp_path / "several")
+
+
+def test_several_labels_per_image_are_read(several: channels.Channel) -> None:
+    assert (several.records, several.label_width) == (4, 3)
+    assert several.labels == ((1, 0, 1), (0, 0, 1), (0, 0, 0), (0, 1, 0))
+    assert several.images_per_class(3).tolist() == [1, 1, 2]
+    channels.check(several, several, chosen(num_training_samples="4", multi_label="1"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "multi_label is 0, but channel train holds 3 labels per image; set multi_label to 1 and num_classes to 3"),
+        (
+            {"multi_label": "1", "num_classes": "4"},
+            "multi_label is 1 and num_classes is 4, but channel train holds 3 labels per image",
+        ),
+    ],
+)
+def test_label_width_and_multi_label_must_fit(several: channels.Channel, given: dict[str, str], message: str) -> None:
+    with pytest.raises(ContainerError, match=message):
+        channels.check(several, several, chosen(num_training_samples="4", **given))
+
+
+def test_one_label_is_too_few_for_multi_label(channel: channels.Channel) -> None:
+    with pytest.raises(ContainerError, match="multi_label is 1 and num_classes is 3, but channel train holds 1 label"):
+        channels.check(channel, channel, chosen(multi_label="1"))
 
 
 @pytest.mark.parametrize("names", [[], ["a.rec", "b.rec"]])
@@ -76,7 +122,8 @@ def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     [
         ([], "has no records"),
         ([(0, b"no image")], "record 0 is no readable image"),
-        ([(0, png(image(0, 0))), ((0, 1), png(image(0, 0)))], "record 1 has 2 labels; multi_label is not available"),
+        ([(0, png(image(0, 0))), ((0, 1), png(image(0, 0)))], "record 1 has 2 labels, record 0 has 1; pack equally"),
+        ([((0, 2, 1), png(image(0, 0)))], "record 0 has 2.0 for class 1; of several labels each is 0 or 1"),
         ([(0.5, png(image(0, 0)))], "record 0 has label 0.5"),
         ([(-1, png(image(0, 0)))], "record 0 has label -1.0"),
     ],

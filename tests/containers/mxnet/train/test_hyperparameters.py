@@ -115,11 +115,9 @@ def test_the_tuner_may_add_its_own_name() -> None:
         ("lr_scheduler_step", "20,10", ["lr_scheduler_step", "must rise"]),
         ("checkpoint_frequency", "31", ["checkpoint_frequency", "epochs (30)"]),
         ("resize", "100", ["resize", "image_shape (224)"]),
-        ("multi_label", "1", ["multi_label", "not available in the own image"]),
-        ("use_weighted_loss", "1", ["use_weighted_loss", "not available in the own image"]),
-        ("use_pretrained_model", "1", ["use_pretrained_model", "not available in the own image"]),
-        ("precision_dtype", "float16", ["precision_dtype", "not available in the own image", "float32"]),
-        ("precision_dtype", "float64", ["precision_dtype", "'float64'", "float32"]),
+        ("multi_label", "2", ["multi_label", "'2'", "0 or 1"]),
+        ("use_weighted_loss", "1", ["use_weighted_loss is 1 with multi_label 0", "leave it out"]),
+        ("precision_dtype", "float64", ["precision_dtype", "'float64'", "float32 or float16"]),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line(name: str, value: str, parts: list[str]) -> None:
@@ -157,3 +155,23 @@ def test_a_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "hyperparameters.json"
     path.write_text(json.dumps(REQUIRED | {"epochs": "7"}))
     assert hyperparameters.load(path).epochs == 7
+
+
+def test_top_k_needs_one_right_class() -> None:
+    with pytest.raises(ContainerError, match=r"top_k is 2 with multi_label 1; .* leave it out"):
+        parse(multi_label="1", top_k="2")
+
+
+def test_everything_the_built_in_algorithm_knows_is_accepted() -> None:
+    parsed = parse(multi_label="1", use_weighted_loss="1", use_pretrained_model="1", precision_dtype="float16")
+    assert (parsed.multi_label, parsed.use_weighted_loss, parsed.use_pretrained_model) == (1, 1, 1)
+
+
+def test_values_go_back_on_the_wire() -> None:
+    parsed = parse(image_shape="3, 32,48", lr_scheduler_step="10,20", early_stopping="True", eps="1e-3")
+    text = hyperparameters.on_the_wire(parsed)
+    assert hyperparameters.parse(text) == parsed
+    assert (text["image_shape"], text["lr_scheduler_step"]) == ("3,32,48", "10,20")
+    assert (text["early_stopping"], text["eps"], text["epochs"]) == ("True", "0.001", "30")
+    assert "top_k" not in text
+    assert "lr_scheduler_step" not in hyperparameters.on_the_wire(parse())

@@ -25,6 +25,10 @@ def numbered(directory: Path, count: int) -> channels.Channel:
     return channel_of(directory, [(number, png(image(number % 3, number))) for number in range(count)])
 
 
+def at(epoch: int) -> dict[str, int]:
+    return {"epoch": epoch, "threads": 1}
+
+
 def one_pass(batches: object) -> list[int]:
     labels = []
     for batch in batches:  # type: ignore[attr-defined]
@@ -40,33 +44,58 @@ def test_validation_counts_every_record_once_in_order(tmp_path: Path, count: int
 
 
 @pytest.mark.parametrize("count", [4, 7, 10])
-def test_training_uses_every_record_equally_often(tmp_path: Path, count: int) -> None:
-    batches = iterators.training(numbered(tmp_path, count), chosen(), threads=1)
-    seen: Counter[int] = Counter()
-    for _ in range(8):
-        for batch in batches:
-            labels = batch.label[0].asnumpy()
-            assert len(labels) == 4
-            seen.update(labels.astype(int).tolist())
-        batches.reset()
-    assert set(seen) == set(range(count))
-    assert max(seen.values()) - min(seen.values()) <= 1
+def test_training_batches_are_full_and_hold_every_record(tmp_path: Path, count: int) -> None:
+    channel = numbered(tmp_path, count)
+    for epoch in range(3):
+        labels = [batch.label[0].asnumpy().astype(int) for batch in iterators.training(channel, chosen(), **at(epoch))]
+        assert [len(batch) for batch in labels] == [4] * iterators.batches_per_epoch(channel, chosen())
+        seen = Counter(np.concatenate(labels).tolist())
+        assert set(seen) == set(range(count))
+        assert max(seen.values()) <= 2
 
 
-def test_training_order_changes_by_pass_and_depends_on_the_seed(tmp_path: Path) -> None:
+def test_the_order_depends_on_seed_and_epoch_alone(tmp_path: Path) -> None:
     channel = numbered(tmp_path, 40)
 
-    def two_passes(seed: str) -> list[list[int]]:
-        batches = iterators.training(channel, chosen(seed=seed), threads=1)
-        first = one_pass(batches)
-        batches.reset()
-        return [first, one_pass(batches)]
+    def order(seed: str, epoch: int) -> list[int]:
+        return one_pass(iterators.training(channel, chosen(seed=seed), **at(epoch)))
 
-    assert two_passes("0") == two_passes("0")
-    assert two_passes("0") != two_passes("1")
-    first, second = two_passes("0")
-    assert first != second
-    assert sorted(first) == sorted(second) == list(range(40))
+    orders = {(seed, epoch): order(seed, epoch) for seed in ("0", "1") for epoch in range(3)}
+    assert all(sorted(labels) == list(range(40)) for labels in orders.values())
+    assert len({tuple(labels) for labels in orders.values()}) == 6
+    assert order("1", 2) == orders["1", 2]
+
+
+def test_the_last_seed_works(tmp_path: Path) -> None:
+    channel = numbered(tmp_path, 8)
+    assert sorted(one_pass(iterators.training(channel, chosen(seed="2147483647"), **at(10_000)))) == list(range(8))
+
+
+@pytest.mark.parametrize(("count", "hosts", "batches"), [(40, 2, 5), (41, 2, 6), (16, 3, 2)])
+def test_hosts_share_the_records_and_have_equally_many_batches(
+    tmp_path: Path, count: int, hosts: int, batches: int
+) -> None:
+    channel = numbered(tmp_path, count)
+    assert iterators.batches_per_epoch(channel, chosen(), hosts=hosts) == batches
+    shares: list[list[int]] = []
+    for rank in range(hosts):
+        labels = [
+            batch.label[0].asnumpy() for batch in iterators.training(channel, chosen(), **at(1), part=(rank, hosts))
+        ]
+        assert [len(of_batch) for of_batch in labels] == [4] * batches
+        shares.append(np.concatenate(labels).astype(int).tolist())
+    assert sum(len(set(share)) for share in shares) == count
+    assert set().union(*shares) == set(range(count))
+
+
+def test_several_labels_of_an_image_stay_together(tmp_path: Path) -> None:
+    flags = [(1, 0, 1), (0, 1, 0), (0, 0, 0), (1, 1, 1)]
+    channel = channel_of(tmp_path, [(of, png(image(0, n))) for n, of in enumerate(flags)])
+    batch = next(iterators.training(channel, chosen(), **at(0)))
+    assert batch.label[0].shape == (4, 3)
+    pictures = {image(0, number).transpose(2, 0, 1).tobytes(): of for number, of in enumerate(flags)}
+    for pixels, of in zip(batch.data[0].asnumpy().astype(np.uint8), batch.label[0].asnumpy(), strict=True):
+        assert pictures[pixels.tobytes()] == tuple(of)
 
 
 def test_images_are_raw_rgb(tmp_path: Path) -> None:
@@ -80,7 +109,7 @@ def test_images_are_raw_rgb(tmp_path: Path) -> None:
 
 def test_without_augmentation_training_images_are_the_records(tmp_path: Path) -> None:
     channel = channel_of(tmp_path, samples(4))
-    batch = next(iterators.training(channel, chosen(), threads=1))
+    batch = next(iterators.training(channel, chosen(), **at(0)))
     for pixels, label in zip(batch.data[0].asnumpy(), batch.label[0].asnumpy().astype(int), strict=True):
         originals = [image(index % 3, index).transpose(2, 0, 1) for index in range(4) if index % 3 == label]
         assert any(np.array_equal(pixels, original) for original in originals)
@@ -106,20 +135,35 @@ def test_crop_shifts_and_mirrors_within_the_padding(tmp_path: Path) -> None:
     possible = {view for pixels in padded for view in windows(pixels)}
     plain = {image(0, number).tobytes() for number in range(4)}
     seen = set()
-    batches = iterators.training(channel, chosen(augmentation_type="crop"), threads=1)
-    for _ in range(10):
-        for batch in batches:
+    for epoch in range(20):
+        for batch in iterators.training(channel, chosen(augmentation_type="crop"), **at(epoch)):
             for pixels in batch.data[0].asnumpy().astype(np.uint8):
                 seen.add(np.ascontiguousarray(pixels.transpose(1, 2, 0)).tobytes())
-        batches.reset()
     assert seen <= possible
-    assert len(seen - plain) > 20
+    assert len(seen - plain) > 40
+
+
+def test_augmentation_differs_by_image_and_epoch_and_comes_again(tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    channel = channel_of(tmp_path, [(number, png(ramp)) for number in range(8)])
+
+    def crops(epoch: int) -> dict[int, bytes]:
+        (batch,) = iterators.training(channel, chosen(augmentation_type="crop", mini_batch_size="8"), **at(epoch))
+        return {
+            int(label): pixels.tobytes()
+            for label, pixels in zip(batch.label[0].asnumpy(), batch.data[0].asnumpy(), strict=True)
+        }
+
+    epochs = [crops(epoch) for epoch in range(12)]
+    assert crops(7) == epochs[7]
+    assert all(len(set(of_epoch.values())) >= 5 for of_epoch in epochs)
+    assert all(len({of_epoch[number] for of_epoch in epochs}) >= 7 for number in range(8))
 
 
 @pytest.mark.parametrize("kind", ["crop_color", "crop_color_transform"])
 def test_stronger_augmentations_change_colours(tmp_path: Path, kind: str) -> None:
     channel = channel_of(tmp_path, [(0, png(np.full((SIDE, SIDE, 3), (150, 90, 60), np.uint8)))] * 8)
-    batch = next(iterators.training(channel, chosen(augmentation_type=kind), threads=1))
+    batch = next(iterators.training(channel, chosen(augmentation_type=kind), **at(0)))
     centre = batch.data[0].asnumpy()[:, :, SIDE // 2, SIDE // 2]
     assert np.ptp(centre, axis=0).max() > 15
 
@@ -130,7 +174,7 @@ def test_transform_turns_straight_edges(tmp_path: Path) -> None:
     channel = channel_of(tmp_path, [(0, png(half))] * 8)
 
     def has_slanted_edge(kind: str) -> bool:
-        pixels = next(iterators.training(channel, chosen(augmentation_type=kind), threads=1)).data[0].asnumpy()
+        pixels = next(iterators.training(channel, chosen(augmentation_type=kind), **at(0))).data[0].asnumpy()
         inner = pixels[:, 0, 4:-4, 4:-4]
         return bool((np.ptp(inner, axis=2) > 25).any())
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -16,8 +17,8 @@ import pytest
 from small_images import SIDE, image
 
 from common.contract import ContainerError
-from train import artifacts, job
-from train.fit import Trainer
+from train import artifacts, job, passes
+from train.learner import Learner
 
 MakeJob = Callable[..., Path]
 PROGRAM = Path(job.__file__).parents[1]
@@ -39,11 +40,16 @@ def values(log: str, name: str) -> list[float]:
 
 
 def untimed(log: str) -> list[str]:
-    return [line for line in log.splitlines() if "Time cost" not in line and "Speed" not in line]
+    return [line for line in log.splitlines() if not re.search("Time cost|Data wait|Speed", line)]
 
 
 def parameters(root: Path) -> list[Path]:
     return sorted((root / "model").glob("*.params"))
+
+
+def training(root: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((root / "model" / "training.json").read_text())
+    return content
 
 
 def predict(root: Path, images: np.ndarray) -> np.ndarray:
@@ -76,7 +82,7 @@ def test_a_job_learns_and_its_artifact_predicts(make_job: MakeJob) -> None:
     assert all(share * 25 == pytest.approx(round(share * 25), abs=1e-3) for share in accuracy)
     assert accuracy[int(parameters(root)[0].stem[-4:]) - 1] == max(accuracy)
     assert sorted(path.name for path in (root / "model").iterdir()) == [
-        parameters(root)[0].name, "image-classification-symbol.json", "model-shapes.json",
+        parameters(root)[0].name, "image-classification-symbol.json", "model-shapes.json", "training.json",
     ]  # fmt: skip
     images, labels = unseen(60)
     assert (predict(root, images).argmax(axis=1) == labels).mean() >= 0.9
@@ -154,7 +160,7 @@ def test_early_stopping_ends_the_job(make_job: MakeJob, capfd: pytest.CaptureFix
     )
     job.run(2)
     out = capfd.readouterr().out
-    assert "Early stopping after epoch 1: best validation accuracy" in out
+    assert re.search(r"^Early stopping after epoch 1: best validation accuracy \d\.\d+$", out, re.MULTILINE)
     assert len(values(out, "Validation-accuracy")) == 2
 
 
@@ -162,21 +168,68 @@ def test_the_best_epoch_is_kept_not_the_last(
     make_job: MakeJob, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_job(epochs=4)
-    validate = Trainer._validate
+    scores = iter([(0.5, 1.0), (0.8, 0.9), (0.8, 0.7), (0.6, 0.1)])
 
-    class Scores:
-        def __init__(self, accuracy: float, loss: float) -> None:
-            self.accuracy, self.loss = accuracy, loss
+    class Scripted:
+        def __init__(self) -> None:
+            self.accuracy, self.loss = next(scores)
 
-    scores = iter([Scores(0.5, 1.0), Scores(0.8, 0.9), Scores(0.8, 0.7), Scores(0.6, 0.1)])
+        def named(self) -> dict[str, float]:
+            return {"accuracy": self.accuracy, "cross-entropy": self.loss}
 
-    def scripted(self: Trainer, epoch: int) -> Scores:
-        validate(self, epoch)
-        return next(scores)
-
-    monkeypatch.setattr(Trainer, "_validate", scripted)
+    monkeypatch.setattr(passes, "validate", lambda *_: Scripted())
     job.run(2)
     assert [path.name for path in parameters(root)] == ["image-classification-0003.params"]
+    assert training(root)["best_params"] == "image-classification-0003.params"
+    assert capfd.readouterr().out.splitlines()[-1] == "Best: Epoch[2] Validation-accuracy=0.800000"
+
+
+@pytest.mark.parametrize("given", [{}, {"checkpoint_frequency": 1}, {"checkpoint_frequency": 2}])
+def test_training_json_names_the_parameters_that_scored_best(
+    make_job: MakeJob, capfd: pytest.CaptureFixture[str], given: dict[str, object]
+) -> None:
+    root = make_job(train=60, validation=21, epochs=4, learning_rate=0.02, **given)
+    job.run(2)
+    logged = values(capfd.readouterr().out, "Validation-accuracy")
+    content = training(root)
+    assert logged[content["best_epoch"]] == max(logged)
+    assert (root / "model" / content["best_params"]).is_file()
+    assert content["best_params"] == f"image-classification-{content['best_epoch'] + 1:04d}.params"
+
+
+def test_training_json_says_how_the_job_went(make_job: MakeJob, capfd: pytest.CaptureFixture[str]) -> None:
+    root = make_job(epochs=3, lr_scheduler_step="2", top_k=2, augmentation_type="crop")
+    job.run(2)
+    out = capfd.readouterr().out
+    content = training(root)
+    assert content["schema_version"] == 1
+    assert content["hyperparameters"].items() >= {"epochs": "3", "optimizer": "sgd", "image_shape": "3,12,12"}.items()
+    assert all(isinstance(value, str) for value in content["hyperparameters"].values())
+    assert (content["num_layers"], content["num_classes"], content["image_shape"]) == (20, 3, [3, SIDE, SIDE])
+    assert (content["selected_by"], content["base_model"]) == ("accuracy", None)
+    epochs = content["epochs"]
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+    assert [epoch["learning_rate"] for epoch in epochs] == pytest.approx([0.05, 0.05, 0.005])
+    for split, name in (("train", "Train"), ("validation", "Validation")):
+        for metric in ("accuracy", "cross-entropy", "top_k_accuracy_2"):
+            recorded = [epoch[split][metric] for epoch in epochs]
+            assert recorded == pytest.approx(values(out, f"{name}-{metric}"), abs=1e-6)
+    for epoch in epochs:
+        assert epoch["images_per_second"] == pytest.approx(48 / epoch["seconds"])
+        assert 0 <= epoch["data_wait_fraction"] < 1
+        assert 0 < epoch["system"]["cpu_percent"] <= 100
+        assert 50e6 < epoch["system"]["memory_bytes"] < 20e9
+        norm = epoch["gradient_norm"]
+        assert 0 < norm["smallest"] < norm["largest"] < norm["mean"] * 2
+        assert norm["mean"] <= norm["max"]
+        assert norm["smallest_layer"].endswith("_weight")
+    assert [check["name"] for check in content["checks"]] == [
+        "loss_not_decreasing", "overfit", "vanishing_gradient", "exploding_gradient",
+    ]  # fmt: skip
+    shares = re.findall(r"^Epoch\[\d\] Data wait=(\d+\.\d)%$", out, re.MULTILINE)
+    assert [float(share) / 100 for share in shares] == pytest.approx(
+        [epoch["data_wait_fraction"] for epoch in epochs], abs=1e-3
+    )
 
 
 def test_fewer_validation_records_than_a_batch(make_job: MakeJob, capfd: pytest.CaptureFixture[str]) -> None:
@@ -185,26 +238,42 @@ def test_fewer_validation_records_than_a_batch(make_job: MakeJob, capfd: pytest.
     assert values(capfd.readouterr().out, "Validation-accuracy")[0] in (0.0, 0.333333, 0.666667, 1.0)
 
 
-def test_nan_stops_with_epoch_and_batch(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = make_job(epochs=3)
-    initialize = Trainer.__init__
-
-    def poisoned(self: Trainer, **arguments: object) -> None:
-        initialize(self, **arguments)  # type: ignore[arg-type]
-        self._optimizer.rescale_grad = float("nan")
-
-    monkeypatch.setattr(Trainer, "__init__", poisoned)
-    with pytest.raises(ContainerError, match=r"training loss is NaN in epoch 0, batch 2; lower learning_rate"):
+def test_nan_in_the_first_epoch_names_the_batch(make_job: MakeJob) -> None:
+    # With eps 0 adam divides 0 by 0 wherever a gradient is 0.
+    root = make_job(epochs=3, optimizer="adam", eps=0)
+    with pytest.raises(ContainerError, match=r"^a weight is NaN or infinite in epoch 0, batch 3; lower learning_rate"):
         job.run(2)
     assert parameters(root) == []
+
+
+def test_nan_later_keeps_the_best_model_and_the_checkpoint(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = make_job(epochs=5)
+    (root / "checkpoints").mkdir()
+    set_learning_rate = Learner.set_learning_rate
+    rates = iter([0.05, 0.05, 3e38])
+    monkeypatch.setattr(Learner, "set_learning_rate", lambda self, rate: set_learning_rate(self, next(rates)))
+    with pytest.raises(
+        ContainerError,
+        match=r"^the training loss is NaN or infinite in epoch 2, batch [23]; .*; the best model before, of epoch",
+    ):
+        job.run(2)
+    assert max((root / "checkpoints").glob("*.zip")).name == "checkpoint-0002.zip"
+    content = training(root)
+    assert len(content["epochs"]) == 2
+    assert [(check["name"], check["epoch"]) for check in content["checks"] if check["fired"]] == [
+        ("exploding_gradient", 2)
+    ]
+    assert [path.name for path in parameters(root)] == [content["best_params"]]
+    assert np.isfinite(predict(root, unseen(3)[0])).all()
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
         ("resourceconfig.json", {"hosts": ["algo-1", "algo-2"]}, "the job has 2 instances"),
-        ("inputdataconfig.json", {"train": {}, "model": {}}, "incremental training is not available"),
-        ("inputdataconfig.json", {"train": {}, "train_lst": {}}, "channel train_lst is unknown"),
+        ("inputdataconfig.json", {"train": {}, "test": {}}, "channel test is unknown; the own image reads train, "),
         ("inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}}, "channel train is in Pipe mode"),
     ],
 )
@@ -214,6 +283,12 @@ def test_what_the_own_image_cannot_do_is_refused(
     root = make_job()
     (root / "input" / "config" / file).write_text(json.dumps(content))
     with pytest.raises(ContainerError, match=message):
+        job.run(2)
+
+
+def test_float16_is_refused_without_a_gpu(make_job: MakeJob) -> None:
+    make_job(precision_dtype="float16")
+    with pytest.raises(ContainerError, match=r"precision_dtype is float16, but this job has no GPU"):
         job.run(2)
 
 

@@ -77,3 +77,14 @@ def test_raw_pixels_are_standardised_in_the_graph() -> None:
     assert symbol.get_internals().list_outputs()[:5] == [
         "data", "bn_data_gamma", "bn_data_beta", "bn_data_moving_mean", "bn_data_moving_var",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", sorted(networks.ARCHITECTURES))
+def test_the_depth_can_be_told_from_the_parameters(number: int) -> None:
+    symbol = networks.resnet(num_layers=number, num_classes=7, image_shape=(3, 224, 224))
+    assert networks.depth(symbol.list_arguments()) == number
+
+
+def test_equal_networks_have_equal_symbols() -> None:
+    first, second = (networks.resnet(num_layers=20, num_classes=7, image_shape=(3, 32, 32)) for _ in range(2))
+    assert first.tojson() == second.tojson()

@@ -10,7 +10,11 @@ def last_epoch(accuracies: list[float], **given: str) -> int | None:
     """Index of the epoch after which training stops, None if it runs through."""
     base = {"num_classes": "2", "num_training_samples": "10", "early_stopping": "True"}
     stopping = EarlyStopping(hyperparameters.parse(base | {"early_stopping_min_epochs": "1"} | given))
-    return next((epoch for epoch, value in enumerate(accuracies) if stopping.should_stop(value)), None)
+    for epoch, value in enumerate(accuracies):
+        stopping.add(value)
+        if stopping.stopped:
+            return epoch
+    return None
 
 
 @pytest.mark.parametrize(
