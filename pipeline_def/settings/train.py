@@ -99,6 +99,8 @@ class TrainSettings(Section):
                 f"precision_dtype float16 needs a GPU, and instance_type {self.instance_type} has none: choose "
                 f"float32, or an instance of {', '.join(GPU_FAMILIES)}"
             )
+        if self.image == "own" and self.instance_count > 1 and self.hyperparameters.get("kv_store") == "dist_async":
+            raise ValueError("kv_store dist_async is not for several instances with image own: use dist_sync")
         frequency = self.hyperparameters.get("checkpoint_frequency")
         epochs = self.hyperparameters.get("epochs")
         if isinstance(frequency, int) and isinstance(epochs, int) and frequency > epochs:

@@ -1,6 +1,5 @@
 """The model that a job starts from: channel `model` (train it on) or channel `pretrained` (other classes)."""
 
-import hashlib
 import json
 import re
 import tempfile
@@ -13,6 +12,7 @@ import mxnet as mx
 
 from common.archive import extract_files
 from common.contract import ContainerError
+from common.hashing import sha256_of
 from train import networks
 from train.artifacts import PREFIX, SHAPES_NAME, TRAINING_NAME, Parameters, split_prefixed
 from train.hyperparameters import Hyperparameters
@@ -60,9 +60,7 @@ def read(channel: str, directory: Path) -> BaseModel:
         return _unpacked(channel, directory, sha256=None)
     with tempfile.TemporaryDirectory() as temporary:
         extract_files(archive, Path(temporary), wanted=_wanted)
-        with archive.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return _unpacked(channel, Path(temporary), sha256=digest)
+        return _unpacked(channel, Path(temporary), sha256=sha256_of(archive))
 
 
 def starting_parameters(base: BaseModel, chosen: Hyperparameters) -> Parameters:
@@ -125,10 +123,7 @@ def _unpacked(channel: str, directory: Path, *, sha256: str | None) -> BaseModel
         raise ContainerError(
             f"channel {channel}: {path.name} has no layer {LAST_LAYER[:-1]}; give a model of this layout"
         )
-    if sha256 is None:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return BaseModel(channel, sha256, parameters, _image_shape(channel, directory / SHAPES_NAME))
+    return BaseModel(channel, sha256 or sha256_of(path), parameters, _image_shape(channel, directory / SHAPES_NAME))
 
 
 def _chosen_file(channel: str, directory: Path) -> Path:

@@ -24,6 +24,7 @@ import mxnet as mx
 
 from common.contract import ContainerError
 from common.files import atomic_write, json_bytes
+from common.hashing import sha256_of
 from train.artifacts import copy_whole, save_arrays
 from train.channels import Channel
 from train.history import EpochResult
@@ -65,7 +66,7 @@ class Checkpoints:
         content = {
             "epochs": [asdict(result) for result in epochs],
             "updates": updates,
-            "kept": {path.name: _sha256(path) for path in kept},
+            "kept": {path.name: sha256_of(path) for path in kept},
         }
         target = self._directory / f"checkpoint-{len(epochs):04d}.zip"
         blob = target.with_name(f".{ARRAYS}.partial")
@@ -102,7 +103,7 @@ class Checkpoints:
         self._check_job(path, job)
         kept = [self._directory / name for name in content["kept"]]
         for file in kept:
-            if not file.is_file() or _sha256(file) != content["kept"][file.name]:
+            if not file.is_file() or sha256_of(file) != content["kept"][file.name]:
                 raise _DamagedError(f"{file.name} is missing or changed")
         epochs = [EpochResult(**result) for result in content["epochs"]]
         return Checkpoint(epochs, content["updates"], mx.nd.load_frombuffer(blob), kept)
@@ -148,8 +149,3 @@ def _flat(job: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in job.items():
         flat |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
     return flat
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -71,6 +71,10 @@ class Group:
         return self.gather(value if self.rank == 0 else None)[0]
 
 
+# What a job on one instance is.
+ALONE = Group(Hosts(("localhost",), 0), None)
+
+
 def read(path: Path) -> Hosts:
     """The hosts of SageMaker's resourceconfig.json; one where there is no such file, as in a run by hand."""
     try:

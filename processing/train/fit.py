@@ -7,6 +7,7 @@ from train import checks, document, history, iterators, metrics, optimizers, pas
 from train.artifacts import ModelDirectory
 from train.channels import Channel
 from train.checkpoints import Checkpoints
+from train.cluster import Group
 from train.history import EpochResult
 from train.hyperparameters import Hyperparameters
 from train.learner import Learner
@@ -31,9 +32,11 @@ class Trainer:
         model: ModelDirectory,
         checkpoints: Checkpoints | None,
         base_model: Mapping[str, str] | None,
+        group: Group,
     ) -> None:
         """`model` receives the artifact; `base_model` is what training.json says of the model `learner` starts from."""
         self._learner = learner
+        self._group = group
         self._hyperparameters = hyperparameters
         self._train = train
         self._validation = validation
@@ -70,7 +73,7 @@ class Trainer:
         log_metrics(f"Best: Epoch[{best.epoch}]", "Validation", {name: best.validation[name] for name in names})
 
     def _resume(self) -> None:
-        checkpoint = self._checkpoints.load(log) if self._checkpoints is not None else None
+        checkpoint = self._group.from_first(self._checkpoints.load(log) if self._checkpoints is not None else None)
         if checkpoint is None:
             self._model.clear()
             return
@@ -109,7 +112,8 @@ class Trainer:
 
     def _run_epoch(self, epoch: int) -> EpochResult:
         try:
-            return self._train_and_validate(epoch)
+            # One result for all hosts, or they might not stop in the same epoch.
+            return self._group.from_first(self._train_and_validate(epoch))
         except NotFiniteError as error:
             if not self._epochs:
                 raise
@@ -137,10 +141,14 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> TrainingPass:
         trained = TrainingPass(self._learner, self._hyperparameters, epoch)
-        trained.run(iterators.training(self._train, self._hyperparameters, threads=self._threads, epoch=epoch))
+        part = (self._group.rank, self._group.size)
+        trained.run(
+            iterators.training(self._train, self._hyperparameters, threads=self._threads, epoch=epoch, part=part)
+        )
         self._learner.agree()
         if epoch == 0 and self._base_model is None:
             self._learner.settle_batch_norm()
+        self._learner.average_batch_norm()
         log_metrics(f"Epoch[{epoch}]", "Train", trained.metrics.named())
         log(f"Epoch[{epoch}] Time cost={trained.seconds:.3f}")
         log(f"Epoch[{epoch}] Data wait={trained.data_wait_fraction:.1%}")

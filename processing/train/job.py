@@ -8,11 +8,12 @@ from typing import Any
 import mxnet as mx
 
 from common.contract import ContainerError, ml_root
-from train import base_model, channels, devices, hyperparameters, iterators, weights
+from train import base_model, channels, cluster, devices, hyperparameters, iterators, weights
 from train.artifacts import ModelDirectory
 from train.base_model import BaseModel
 from train.channels import Channel
 from train.checkpoints import Checkpoints, fingerprint
+from train.cluster import Group, Hosts
 from train.fit import Trainer
 from train.hyperparameters import Hyperparameters
 from train.learner import Learner
@@ -31,25 +32,36 @@ def run(threads: int) -> None:
     config = ml_root() / "input" / "config"
     data = ml_root() / "input" / "data"
     chosen = hyperparameters.load(config / "hyperparameters.json")
-    _check_resources(_config(config / "resourceconfig.json"), chosen.kv_store)
+    hosts = cluster.read(config / "resourceconfig.json")
+    _check_kv_store(hosts, chosen.kv_store)
     _check_channels(_config(config / "inputdataconfig.json"))
     gpus = mx.context.num_gpus()
     devices.check_precision(chosen.precision_dtype, gpus)
     base = _base_model(data, chosen)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, cluster.joined(hosts) as group:
         train, validation = (
             channels.load(name, data, scratch=Path(scratch), threads=threads) for name in REQUIRED_CHANNELS
         )
-        channels.check(train, validation, chosen)
+        channels.check(train, validation, chosen, hosts=group.size)
         log(f"{train.records} training and {validation.records} validation records, {threads} threads, {gpus} GPUs")
-        _trainer(chosen, train, validation, base, threads=threads, gpus=gpus).fit()
+        _trainer(chosen, train, validation, base, group, scratch=Path(scratch), threads=threads, gpus=gpus).fit()
 
 
 def _trainer(
-    chosen: Hyperparameters, train: Channel, validation: Channel, base: BaseModel | None, *, threads: int, gpus: int
+    chosen: Hyperparameters,
+    train: Channel,
+    validation: Channel,
+    base: BaseModel | None,
+    group: Group,
+    *,
+    scratch: Path,
+    threads: int,
+    gpus: int,
 ) -> Trainer:
-    learner = _learner(chosen, train, validation, base, gpus)
-    model = ModelDirectory(ml_root() / "model", checkpoint_frequency=chosen.checkpoint_frequency)
+    learner = _learner(chosen, train, validation, base, group, gpus)
+    # The first host alone hands in a model; the others hold the same one.
+    directory = ml_root() / "model" if group.rank == 0 else scratch / "model"
+    model = ModelDirectory(directory, checkpoint_frequency=chosen.checkpoint_frequency)
     model.write_network(learner.symbol, chosen.image_shape)
     described = base.described() if base is not None else None
     return Trainer(
@@ -59,19 +71,21 @@ def _trainer(
         validation=validation,
         threads=threads,
         model=model,
-        checkpoints=_checkpoints(chosen, train, validation, described),
+        checkpoints=_checkpoints(chosen, train, validation, described) if group.rank == 0 else None,
         base_model=described,
+        group=group,
     )
 
 
 def _learner(
-    chosen: Hyperparameters, train: Channel, validation: Channel, base: BaseModel | None, gpus: int
+    chosen: Hyperparameters, train: Channel, validation: Channel, base: BaseModel | None, group: Group, gpus: int
 ) -> Learner:
     scored = iterators.validation_batch_size(validation, chosen)
     return Learner(
         chosen,
         contexts=devices.contexts(gpus, min(scored, chosen.mini_batch_size)),
         scored_batch=scored,
+        group=group,
         weights=weights.balanced(train.images_per_class(chosen.num_classes), train.records)
         if chosen.use_weighted_loss
         else None,
@@ -125,15 +139,14 @@ def _config(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_resources(resources: dict[str, Any], kv_store: str | None) -> None:
-    hosts = resources.get("hosts", [])
-    if len(hosts) > 1:
-        raise ContainerError(
-            f"the job has {len(hosts)} instances; training on several is not available in the own image, "
-            "set the instance count to 1"
-        )
-    if kv_store is not None:
+def _check_kv_store(hosts: Hosts, kv_store: str | None) -> None:
+    if hosts.size == 1 and kv_store is not None:
         log(f"kv_store={kv_store} has no effect on one instance")
+    if hosts.size > 1 and kv_store == "dist_async":
+        raise ContainerError(
+            "kv_store dist_async is not available in the own image on several instances, where the result "
+            "would depend on which is faster; use dist_sync"
+        )
 
 
 def _check_channels(given: dict[str, Any]) -> None:
@@ -142,4 +155,6 @@ def _check_channels(given: dict[str, Any]) -> None:
             raise ContainerError(f"channel {name} is unknown; the own image reads {', '.join(KNOWN_CHANNELS)}")
         mode = settings.get("TrainingInputMode", "File")
         if mode == "Pipe":
-            raise ContainerError(f"channel {name} is in Pipe mode, not available in the own image; use File")
+            raise ContainerError(
+                f"channel {name} is in Pipe mode, not available in the own image; use File or FastFile"
+            )

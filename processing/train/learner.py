@@ -9,6 +9,7 @@ import numpy as np
 
 from train import optimizers, runtime
 from train.artifacts import Parameters, split_prefixed
+from train.cluster import ALONE, Group
 from train.hyperparameters import Hyperparameters
 from train.networks import BATCH_NORM_MOMENTUM, resnet
 from train.weights import ClassWeights
@@ -27,6 +28,7 @@ class Learner:
         scored_batch: int,
         weights: ClassWeights | None = None,
         start: Parameters | None = None,
+        group: Group = ALONE,
     ) -> None:
         """Parameters are those of `start` where it has them, and new, from the seed, where not."""
         runtime.score_with_current_weights()
@@ -35,6 +37,7 @@ class Learner:
         np.random.seed(hyperparameters.seed)
         self._hyperparameters = hyperparameters
         self._contexts = contexts
+        self._group = group
         self.symbol = self._network(weighted=False, precision="float32")
         precision = hyperparameters.precision_dtype
         training = self._network(weighted=weights is not None, precision=precision)
@@ -45,7 +48,7 @@ class Learner:
         self._scorer = self._bound(scoring, scored_batch, parameters_of=self._module)
         names = [name for name in training.list_arguments() if name not in (DATA, LABEL)]
         self._names = [name for name in names if name not in self._weight_names]
-        self._optimizer = optimizers.create(hyperparameters, names, devices=len(contexts))
+        self._optimizer = optimizers.create(hyperparameters, names, devices=len(contexts), hosts=group.size)
         self._updates = 0
         self._module.init_optimizer(kvstore=self._kvstore(), optimizer=self._optimizer)
 
@@ -90,8 +93,10 @@ class Learner:
             allow_missing=True,
         )
 
-    def _kvstore(self) -> str | None:
-        """What adds up the gradients: nothing on one device."""
+    def _kvstore(self) -> mx.kv.KVStore | str | None:
+        """What adds up the gradients: nothing on one device of one host."""
+        if self._group.size > 1:
+            return self._group.kvstore("dist_sync")
         return "device" if len(self._contexts) > 1 else None
 
     def set_learning_rate(self, rate: float) -> None:
@@ -154,6 +159,15 @@ class Learner:
             for name, value in auxiliary.items()
         }
         self._module.set_params(arguments, settled)
+
+    def average_batch_norm(self) -> None:
+        """Give all hosts the mean of their moving statistics, which are no gradients, so that all score alike."""
+        if self._group.size == 1:
+            return
+        arguments, auxiliary = self._module.get_params()
+        found = self._group.gather({name: value.asnumpy() for name, value in auxiliary.items()})
+        mean = {name: mx.nd.array(np.mean([of_host[name] for of_host in found], axis=0)) for name in auxiliary}
+        self._module.set_params(arguments, mean)
 
     def state(self) -> dict[str, mx.nd.NDArray]:
         """All that the next step depends on, but for the number of updates: parameters and the optimizer's arrays."""

@@ -9,13 +9,13 @@ from train.hyperparameters import Hyperparameters
 
 
 def create(
-    hyperparameters: Hyperparameters, parameter_names: Sequence[str], *, devices: int = 1
+    hyperparameters: Hyperparameters, parameter_names: Sequence[str], *, devices: int = 1, hosts: int = 1
 ) -> mx.optimizer.Optimizer:
     """The optimizer for parameters in the order of `parameter_names`, each of them on every one of the devices.
 
-    Gradients are averaged over the batch. Weight decay acts on convolution and dense weights alone, not on biases and
-    batch normalisation, and for sgd and nag alone, as the documentation says. With float16 the steps are taken on
-    float32 copies of the weights.
+    Gradients are averaged over the batches of all hosts. Weight decay acts on convolution and dense weights alone, not
+    on biases and batch normalisation, and for sgd and nag alone, as the documentation says. With float16 the steps are
+    taken on float32 copies of the weights.
     """
     options = {
         "sgd": {"momentum": hyperparameters.momentum},
@@ -32,7 +32,7 @@ def create(
         hyperparameters.optimizer,
         learning_rate=hyperparameters.learning_rate,
         wd=hyperparameters.weight_decay if decays else 0.0,
-        rescale_grad=1.0 / hyperparameters.mini_batch_size,
+        rescale_grad=1.0 / (hyperparameters.mini_batch_size * hosts),
         # As mx.mod.Module numbers them.
         param_idx2name={
             number * devices + device: name for number, name in enumerate(parameter_names) for device in range(devices)

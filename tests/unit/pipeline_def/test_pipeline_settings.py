@@ -65,6 +65,10 @@ from pipeline_def.settings import PipelineSettings
             {"train": {"hyperparameters": {"checkpoint_frequency": 9, "epochs": 3}}},
             "checkpoint_frequency 9 is above epochs 3",
         ),
+        (
+            {"train": {"image": "own", "instance_count": 2, "hyperparameters": {"kv_store": "dist_async"}}},
+            "kv_store dist_async is not for several instances with image own",
+        ),
         ({"train": {"profiler": {"rules": ["GPUBottleneck"]}}}, "'ProfilerReport', 'BatchSize'"),
         ({"train": {"profiler": {"rules": ["BatchSize", "BatchSize"]}}}, "BatchSize is named twice"),
         ({"train": {"instance_count": 0}}, "greater than or equal to 1"),

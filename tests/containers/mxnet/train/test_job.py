@@ -272,7 +272,7 @@ def test_nan_later_keeps_the_best_model_and_the_checkpoint(
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("resourceconfig.json", {"hosts": ["algo-1", "algo-2"]}, "the job has 2 instances"),
+        ("resourceconfig.json", {"hosts": ["algo-1", "algo-2"]}, "does not name current_host among hosts"),
         ("inputdataconfig.json", {"train": {}, "test": {}}, "channel test is unknown; the own image reads train, "),
         ("inputdataconfig.json", {"train": {"TrainingInputMode": "Pipe"}}, "channel train is in Pipe mode"),
     ],
