@@ -15,6 +15,8 @@ from imgpipe.versions import Difference, ModelVersion
 _MEBIBYTE = 2**20
 _UNFOLDED = 10_000  # columns
 _LONGEST_VALUE = 8  # characters
+# The gate that has nothing to say while no version is approved.
+_AGAINST_CHAMPION = "champion.worse_by"
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
 
 
@@ -40,8 +42,8 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
         chosen = ", ".join(f"{name} {_short(value)}" for name, value in tuning["best_hyperparameters"].items())
         yield "Tuning", f"{tuning['trials']} trials; best {tuning['objective']} {tuning['best_value']:.4f}: {chosen}"
     for gate in summary["gates"]:
-        verdict = "passed" if gate["passed"] else "not passed"
-        yield "Gate", f"{verdict}: {gate['metric']} {gate['value']:.4f}, {gate['direction']} {gate['threshold']:g}"
+        if gate["metric"] != _AGAINST_CHAMPION or summary["champion"]:
+            yield "Gate", _gate(gate)
     if champion := summary["champion"]:
         yield "Champion", _champion(champion)
     if package := summary["model_package"]:
@@ -52,11 +54,17 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
     yield "Report" if report.exists() else "Files", str(report if report.exists() else directory)
 
 
+def _gate(gate: dict[str, Any]) -> str:
+    verdict = "passed" if gate["passed"] else "not passed"
+    metric = "worse than the champion by up to" if gate["metric"] == _AGAINST_CHAMPION else gate["metric"]
+    return f"{verdict}: {metric} {gate['value']:.4f}, {gate['direction']} {gate['threshold']:g}"
+
+
 def _champion(champion: dict[str, Any]) -> str:
     difference = champion["difference"]
     if difference is None:
         return f"version {champion['version']}, which cannot be compared: see the report"
-    return f"version {champion['version']}: accuracy {difference:+.4f}, worse by up to {champion['worse_by']:.4f}"
+    return f"version {champion['version']}, the newest approved: the difference in accuracy is {difference:+.4f}"
 
 
 def _short(value: str) -> str:

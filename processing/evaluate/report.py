@@ -18,6 +18,7 @@ from evaluate.trials import Trials
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOT_DEFINED = "n/a"
+SHORT_CHARACTERS = 7
 TRIALS_SHOWN = 100
 MINUS = "\N{MINUS SIGN}"
 
@@ -38,6 +39,7 @@ def render(findings: Findings, mistakes: list[Mistake]) -> str:
         "points": _points,
         "chance": _chance,
         "duration": _duration,
+        "short": _short,
     }
     scores = findings.scores
     return environment.get_template("report.html.j2").render(
@@ -157,6 +159,14 @@ def _points(value: float) -> str:
 def _chance(value: float) -> str:
     """Format a p-value."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def _short(text: str) -> str:
+    """Round a hyperparameter that is a long number to four digits that count; leave any other text as it is."""
+    try:
+        return f"{float(text):.4g}" if len(text) > SHORT_CHARACTERS else text
+    except ValueError:
+        return text
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -220,7 +220,7 @@ def test_the_result_table(tmp_path: Path) -> None:
         "0.9877",
         "passed: accuracy 0.9877, at least 0.9",
         "not passed: log_loss 0.1000, at most 0.05",
-        "version 4: accuracy +0.0100, worse by up to 0.0020",
+        "version 4, the newest approved: the difference in accuracy is +0.0100",
         "8 trials; best validation:accuracy 0.9500: learning_rate 0.01235, optimizer rmsprop-like",
         "arn:package/1",
         "Approved",
