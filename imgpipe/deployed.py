@@ -19,7 +19,7 @@ from imgpipe.versions import ModelVersion
 from local.errors import LocalRunError
 from local.executor.definition import Definition
 from local.pipeline import deployed_name
-from local.ranges import check_ranges
+from local.ranges import check_values
 from local.storage import all_files, read_text, split_uri
 
 _UPLOAD_THREADS = 16
@@ -81,7 +81,8 @@ class Deployed:
         """Starts an execution and returns its ARN; unknown names, wrong types and ranges are refused first."""
         sagemaker, pipeline = self._client("sagemaker"), deployed_name(pipeline, self._outputs)
         definition = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
-        check_ranges(Definition.parse(definition).parameter_values(parameters))
+        parsed = Definition.parse(definition)
+        check_values(parsed, parsed.parameter_values(parameters))
         given = [{"Name": name, "Value": value} for name, value in parameters.items()]
         answer = sagemaker.start_pipeline_execution(PipelineName=pipeline, PipelineParameters=given)
         return str(answer["PipelineExecutionArn"])

@@ -28,6 +28,7 @@ class ModelVersion:
     created: datetime
     metadata: Mapping[str, str]
     evaluation_uri: str | None
+    card: Mapping[str, Any]  # content of the model card
     read: Read
 
     @classmethod
@@ -41,6 +42,7 @@ class ModelVersion:
             created=package["CreationTime"],
             metadata=package.get("CustomerMetadataProperties", {}),
             evaluation_uri=statistics.get("S3Uri"),
+            card=json.loads(package.get("ModelCard", {}).get("ModelCardContent") or "{}"),
             read=read,
         )
 
@@ -56,6 +58,13 @@ class ModelVersion:
         text = self.read(self.evaluation_uri) if self.evaluation_uri else None
         found = json.loads(text)["metrics"] if text else {}
         return {name: item["value"] for name, item in found.items()}
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """All that our trainer ran with; of the built-in image's models those that the model card lists."""
+        recorded: dict[str, str] = self.file("package.json").get("hyperparameters", {})
+        listed = self.card.get("training_details", {}).get("training_job_details", {}).get("hyper_parameters", [])
+        return recorded or {item["name"]: item["value"] for item in listed}
 
     @property
     def accuracy(self) -> float | None:
@@ -123,7 +132,7 @@ def _facts(version: ModelVersion) -> Iterator[tuple[tuple[str, str], Any]]:
         yield ("Data", "classes"), len(dataset.get("classes", []))
         for split, count in dataset.get("counts", {}).items():
             yield ("Data", f"{split} images"), count
-    for name, value in version.file("package.json").get("hyperparameters", {}).items():
+    for name, value in version.hyperparameters.items():
         yield ("Hyperparameter", name), value
     for name, value in version.metadata.items():
         yield ("Metadata", name), value

@@ -101,7 +101,8 @@ def _one_line(error: ValidationError, *, label: str) -> str:
 
 def _explain(detail: ErrorDetails) -> str:
     """One pydantic error as `key: what is wrong and what is allowed`."""
-    location = detail["loc"]
+    # Of a value that may have one of several forms, pydantic names the form too; such names are in brackets.
+    location = tuple(part for part in detail["loc"] if not str(part).startswith(("{", "[")))
     key = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key}{_hint(str(location[-1]), _allowed_keys(location[:-1]))}"
@@ -118,14 +119,16 @@ def _allowed_keys(location: Iterable[int | str]) -> list[str]:
     """The keys that the section at `location` takes."""
     model: type[BaseModel] = EnvironmentSettings
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        sections = [kind for kind in (annotation, *get_args(annotation)) if _is_section(kind)]
-        model = sections[0]
+        if part in model.model_fields:  # else it is the key of a mapping
+            model = _section(model.model_fields[str(part)].annotation) or model
     return sorted(set(model.model_fields) - {_FROM_FILE_NAME})
 
 
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _section(annotation: object) -> type[BaseModel] | None:
+    """The settings model in an annotation, however deep: of Section | None, or of dict[str, Section]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)
 
 
 def _hint(name: str, allowed: list[str]) -> str:

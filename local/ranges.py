@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local.errors import LocalRunError
+from local.executor.definition import Definition
 
 _ROOT: Final = Path(__file__).parents[1]
 # Data files of the two sides that know the ranges: the definition, and the trainer with its hyperparameters.
@@ -25,6 +26,27 @@ def check_ranges(values: Mapping[str, Any]) -> None:
             _check_text(name, value, limits)
         elif _is_outside(value, limits):
             raise LocalRunError(f"parameter {name}: {value} is out of range, it must be {_words(limits)}")
+
+
+def check_values(definition: Definition, values: Mapping[str, Any]) -> None:
+    """Raises LocalRunError for a value out of its range, and for one that does not go with the definition."""
+    check_ranges(values)
+    _check_tuning(definition, values)
+
+
+def _check_tuning(definition: Definition, values: Mapping[str, Any]) -> None:
+    """A tuning job cannot run more training jobs at a time than in all."""
+    for step in definition.steps:
+        if step.type != "Tuning":
+            continue
+        limits = step.spec["Arguments"]["HyperParameterTuningJobConfig"]["ResourceLimits"]
+        most, together = limits.get("MaxNumberOfTrainingJobs"), limits["MaxParallelTrainingJobs"]
+        name = most["Get"].removeprefix("Parameters.") if isinstance(most, dict) else None
+        if name and values[name] < together:
+            raise LocalRunError(
+                f"parameter {name}: {values[name]} is below the {together} jobs that step {step.name} runs at a time: "
+                "raise it, or lower the setting tune.max_parallel_jobs"
+            )
 
 
 def _check_text(name: str, value: str, limits: Mapping[str, Any]) -> None:

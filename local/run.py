@@ -25,7 +25,7 @@ from local.executor.tools import Tools
 from local.memory import PeakMemory
 from local.model_files import upload_model_files
 from local.pipeline import DeployedPipeline, StartedExecution, deployed_name
-from local.ranges import check_ranges
+from local.ranges import check_values
 from local.registry.account import LocalRegistry
 from local.registry.store import RegistryStore
 from local.storage import all_files, read_text, upload
@@ -94,7 +94,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         pipeline.definition.refuse_unsupported(SUPPORTED)
         parameters = _parameters(request, pipeline, bucket=outputs[DATA_BUCKET_OUTPUT])
         values = pipeline.definition.parameter_values(parameters)
-        check_ranges(values)
+        check_values(pipeline.definition, values)
         store = RegistryStore(request.home, request.environment)
         registry = LocalRegistry(store, bucket=outputs[ARTIFACT_BUCKET_OUTPUT])
         registry.restore(account)

@@ -51,7 +51,7 @@ def build_definition(settings: PipelineSettings, *, pipeline: str, region: str) 
     definition = _prune(json.loads(built.definition()))
     if settings.tracking_server_arn:
         definition["MlflowConfig"] = {"MlflowResourceArn": settings.tracking_server_arn}
-    text = json.dumps(definition, indent=1, ensure_ascii=True)
+    text = json.dumps(definition, indent=1, ensure_ascii=True, allow_nan=False)
     return _stamp(text.replace(STAND_IN_ROLE_ARN, placeholder(EXECUTION_ROLE_ARN)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,6 +78,8 @@ class Hyperparameter(BaseModel):
             return str(value) in choices
         if self.type == "string":
             return isinstance(value, str) and (self.pattern is None or re.fullmatch(self.pattern, value) is not None)
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
         if isinstance(value, str | bool) or (self.type == "int" and not isinstance(value, int)):
             return False
         too_low = self.min is not None and (value <= self.min if self.exclusive_min else value < self.min)

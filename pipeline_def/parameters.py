@@ -16,6 +16,7 @@ from pipeline_def.settings.evaluate import GATE_METRICS
 # The value of BaseModelUri that lets Resolve find the newest approved version.
 LATEST_APPROVED: Final = "latest-approved"
 # Always offered, whether the settings name them or not.
+_LEFT_OUT: Final = {"train": frozenset[str](), "tune": frozenset[str](), "retrain": frozenset({"use_pretrained_model"})}
 ALWAYS_OFFERED: Final = ("num_layers", "epochs", "learning_rate", "mini_batch_size", "optimizer")
 
 
@@ -119,7 +120,9 @@ def build_parameters(settings: PipelineSettings, *, pipeline: str) -> Parameters
             default_value=settings.registry.approval_status,
             enum_values=["PendingManualApproval", "Approved", "Rejected"],
         ),
-        hyperparameters=_hyperparameter_parameters(settings, left_out=tune.ranges if tuning else ()),
+        hyperparameters=_hyperparameter_parameters(
+            settings, left_out=_LEFT_OUT[pipeline] | (tune.ranges if tuning else {}).keys()
+        ),
     )
 
 

@@ -22,6 +22,8 @@ _CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
 _PAGE_SIZE = 100  # the most that the service gives
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([^/].*)")
 _ARTIFACT = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^/]+/)*model\.tar\.gz")
+# Of a model package's customer metadata.
+_METADATA_VALUE = re.compile(r"[\w .:/=+@-]{1,256}")
 _ARTIFACT_KEY = "training_artifact_uri"
 _MODELS = "models"
 _REASONS = {
@@ -128,20 +130,16 @@ def _approved_versions(group: str) -> Iterator[_Version]:
     for number in sorted(arns, reverse=True):
         description = client.describe_model_package(ModelPackageName=arns[number])
         uri = description.get("CustomerMetadataProperties", {}).get(_ARTIFACT_KEY)
-        yield _Version(number, None if uri is None else _checked_artifact(uri, group, number))
-        if uri is not None:
+        version = _Version(number, uri if uri is not None and _is_kept(uri) else None)
+        yield version
+        if version.artifact_uri is not None:
             return
 
 
-def _checked_artifact(uri: str, group: str, number: int) -> str:
-    """The artifact's URI, if it is where the pipelines put what never expires."""
+def _is_kept(uri: str) -> bool:
+    """Whether an artifact is where the pipelines put what never expires; earlier releases named one that does."""
     place = f"s3://{os.environ['ARTIFACT_BUCKET']}/{_MODELS}/"
-    if not (uri.startswith(place) and _ARTIFACT.fullmatch(uri) and uri.removeprefix(place) != "model.tar.gz"):
-        raise ValueError(
-            f"version {number} of {group} has {_ARTIFACT_KEY} {uri!r}, which is not of the form "
-            f"{place}EXECUTION/.../model.tar.gz: correct the version's customer metadata, or reject the version"
-        )
-    return uri
+    return uri.startswith(place) and _ARTIFACT.fullmatch(uri) is not None and uri.removeprefix(place) != "model.tar.gz"
 
 
 def _champion(approved: list[_Version]) -> dict[str, str | int]:
@@ -167,6 +165,11 @@ def _base(asked: str, approved: list[_Version]) -> dict[str, str | int]:
                 f"base model {asked!r} is no S3 URI of a model.tar.gz: write BaseModelUri as "
                 f"s3://bucket/prefix/model.tar.gz, or as {LATEST_APPROVED}"
             )
+        if _METADATA_VALUE.fullmatch(asked) is None:  # in the end it is registered with the version
+            raise ValueError(
+                f"base model {asked!r} cannot be registered as a version's origin: its URI may have 256 characters, "
+                "letters, digits, space and _.:/=+-@: copy the model to such a URI"
+            )
         return {"base_model_uri": asked, "base_version": NONE}
     group = os.environ["MODEL_PACKAGE_GROUP_NAME"]
     if not approved:
@@ -176,9 +179,9 @@ def _base(asked: str, approved: list[_Version]) -> dict[str, str | int]:
     newest = approved[0]
     if newest.artifact_uri is None:
         raise ValueError(
-            f"base model {LATEST_APPROVED}: version {newest.number} of {group} does not say where its training "
-            f"artifact is (customer metadata {_ARTIFACT_KEY}), as none does that was registered by hand: approve a "
-            "version that a pipeline registered, or give BaseModelUri"
+            f"base model {LATEST_APPROVED}: version {newest.number} of {group} does not name a training artifact that "
+            f"is kept (customer metadata {_ARTIFACT_KEY}), as one that was registered by hand or by an earlier "
+            "release: approve another version, or give BaseModelUri"
         )
     return {"base_model_uri": newest.artifact_uri, "base_version": str(newest.number)}
 

@@ -150,7 +150,12 @@ def _read(directory: Path) -> StoredVersion:
         raise LocalRunError(f"{path} is damaged: {_way_out(directory)}") from error
     if schema != SCHEMA_VERSION:
         raise LocalRunError(f"{path} has format {schema}, this imgpipe knows {SCHEMA_VERSION}: {_way_out(directory)}")
-    return StoredVersion(**{**content, "created": datetime.fromisoformat(content["created"]), "directory": directory})
+    try:
+        return StoredVersion(
+            **{**content, "created": datetime.fromisoformat(content["created"]), "directory": directory}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LocalRunError(f"{path} is damaged: {_way_out(directory)}") from error
 
 
 def _way_out(directory: Path) -> str:

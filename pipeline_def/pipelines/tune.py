@@ -22,8 +22,9 @@ def steps(context: Context) -> list[Any]:
     trials = trials_step(context, tune)
     tuned = tuned_hyperparameters(context, tune)
     hyperparameters = hyperparameters_of(context, preprocess) | tuned
-    model_uri, training = best_model_uri(tune), []
+    model_uri, training = best_model_uri(context, tune), []
     if context.parameters.tuning_continue_epochs is not None:
+        hyperparameters.pop("use_pretrained_model", None)  # the best model comes with all its weights
         hyperparameters["epochs"] = context.parameters.tuning_continue_epochs.to_string()
         training = [train_step(context, preprocess, base_model_uri=model_uri, changed=hyperparameters)]
         model_uri = training[0].properties.ModelArtifacts.S3ModelArtifacts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Final
 
 from pydantic import Field, field_validator
@@ -58,6 +59,8 @@ class EvaluateSettings(Section):
                 near = difflib.get_close_matches(metric, GATE_METRICS, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known ones: {', '.join(GATE_METRICS)}"
                 raise ValueError(f"metric {metric} is unknown: {hint}")
-            if not threshold >= 0 or (metric != "log_loss" and threshold > 1):
-                raise ValueError(f"{metric}: threshold {threshold:g} is out of range, it takes a number from 0 up to 1")
+            most = math.inf if metric == "log_loss" else 1
+            if not 0 <= threshold <= most or math.isinf(threshold):
+                allowed = "a number from 0" if metric == "log_loss" else "a number from 0 up to 1"
+                raise ValueError(f"{metric}: threshold {threshold:g} is out of range, it takes {allowed}")
         return gates

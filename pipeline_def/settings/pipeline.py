@@ -80,4 +80,6 @@ class PipelineSettings(Section):
     @model_validator(mode="after")
     def _check_tuning(self) -> Self:
         self.tune.check_ranges(self.train.hyperparameters, image=self.train.image)
+        if self.tune.continue_epochs:
+            self.train.check_checkpoint_frequency(self.tune.continue_epochs, named="tune.continue_epochs")
         return self

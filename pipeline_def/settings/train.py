@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
-from pipeline_def.hyperparameters import TrainingImage, check_hyperparameters
+from pipeline_def.hyperparameters import TrainingImage, check_hyperparameters, table
 from pipeline_def.settings.section import InstanceType, Section
 
 ModelUri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+\.tar\.gz$")]
@@ -15,6 +16,7 @@ ModelUri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1
 BUILTIN_INSTANCE_FAMILIES: Final = ("p2", "p3", "p3dn", "g4dn", "g5")
 # Families with NVIDIA GPUs that CUDA 11.2, MXNet's last, still knows.
 GPU_FAMILIES: Final = (*BUILTIN_INSTANCE_FAMILIES, "p4d")
+ACCELERATED: Final = re.compile(r"(g|p|trn|inf|dl)\d")
 INPUT_MODES: Final = {"builtin": ("File", "Pipe"), "own": ("File", "FastFile")}
 # Rules that watch the machine, not the tensors, so that they work with any image:
 # https://docs.aws.amazon.com/sagemaker/latest/dg/use-debugger-built-in-profiler-rules.html
@@ -101,11 +103,30 @@ class TrainSettings(Section):
             )
         if self.image == "own" and self.instance_count > 1 and self.hyperparameters.get("kv_store") == "dist_async":
             raise ValueError("kv_store dist_async is not for several instances with image own: use dist_sync")
-        frequency = self.hyperparameters.get("checkpoint_frequency")
-        epochs = self.hyperparameters.get("epochs")
-        if isinstance(frequency, int) and isinstance(epochs, int) and frequency > epochs:
-            raise ValueError(f"checkpoint_frequency {frequency} is above epochs {epochs}: lower it")
+        self.check_checkpoint_frequency(self.value("epochs"), named="epochs")
         return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        several = str(self.value("multi_label")) == "1"
+        if str(self.value("use_weighted_loss")) == "1" and not several:
+            raise ValueError("use_weighted_loss 1 is for images of several labels: set multi_label: 1, or remove it")
+        if self.image == "own" and several and "top_k" in self.hyperparameters:
+            raise ValueError("top_k is for images of one label each: remove it, or multi_label")
+        steps = [int(step) for step in str(self.value("lr_scheduler_step") or "").split(",") if step]
+        if self.image == "own" and steps != sorted(set(steps)):
+            raise ValueError(f"lr_scheduler_step {','.join(map(str, steps))}: the epochs must rise, as in 10,20")
+        return self
+
+    def value(self, hyperparameter: str) -> str | bool | int | float | None:
+        """The value of a hyperparameter, its default where it is not given."""
+        return self.hyperparameters.get(hyperparameter, table()[hyperparameter].default)
+
+    def check_checkpoint_frequency(self, epochs: object, *, named: str) -> None:
+        """Raises ValueError where checkpoint_frequency asks for an epoch that a job of `epochs` does not have."""
+        frequency = self.value("checkpoint_frequency")
+        if isinstance(frequency, int) and isinstance(epochs, int) and frequency > epochs:
+            raise ValueError(f"checkpoint_frequency {frequency} is above {named} {epochs}: lower it")
 
     @model_validator(mode="after")
     def _check_machine(self) -> Self:
@@ -113,6 +134,11 @@ class TrainSettings(Section):
             raise ValueError(
                 f"instance_type {self.instance_type}: the built-in image trains on GPU instances only "
                 f"({', '.join(BUILTIN_INSTANCE_FAMILIES)}); choose one, or set image: own"
+            )
+        if self.image == "own" and ACCELERATED.match(self.instance_family) and not self.on_gpu_trainer:
+            raise ValueError(
+                f"instance_type {self.instance_type}: our trainer does not know its accelerator, which would cost and "
+                f"stand idle: choose one of {', '.join(GPU_FAMILIES)}, or one without"
             )
         if self.input_mode not in INPUT_MODES[self.image]:
             raise ValueError(

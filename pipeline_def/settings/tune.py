@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 from typing_extensions import Self
 
 from pipeline_def.hyperparameters import TrainingImage, table
@@ -31,15 +31,16 @@ TUNABLE: Final = (
 )
 MOST_COMBINATIONS: Final = 750  # quota "Number of training jobs per hyperparameter tuning job"
 Scaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
-TuningJobName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}$")]
+TuningJobName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,31}$", max_length=32)]
+MOST_VALUES: Final = 30  # of a categorical range: ParameterValues in the service's model
 Value = str | int | float
 
 
 class NumberRange(Section):
     """A range of numbers, both ends included."""
 
-    min: float = Field(description="Lowest value")
-    max: float = Field(description="Highest value")
+    min: float = Field(allow_inf_nan=False, description="Lowest value")
+    max: float = Field(allow_inf_nan=False, description="Highest value")
     scaling: Scaling = Field("Auto", description="How the search spreads its values over the range")
 
     @model_validator(mode="after")
@@ -61,8 +62,22 @@ class WarmStart(Section):
         "TransferLearning", description="IdenticalDataAndAlgorithm: neither data nor image have changed"
     )
 
+    @field_validator("parents")
+    @classmethod
+    def _check_parents(cls, parents: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(parents)) != len(parents):
+            raise ValueError("name each parent once")
+        return parents
 
-Range = NumberRange | tuple[Value, ...]
+
+def _kind(value: object) -> str:
+    return "[values]" if isinstance(value, list | tuple) else "{range}"
+
+
+# Told apart by their form, so that an error speaks of the one that was meant.
+Range = Annotated[
+    Annotated[NumberRange, Tag("{range}")] | Annotated[tuple[Value, ...], Tag("[values]")], Discriminator(_kind)
+]
 
 
 def _default_ranges() -> dict[str, Range]:
@@ -117,6 +132,8 @@ class TuneSettings(Section):
                 f"hyperband_max_epochs {self.hyperband_max_epochs} must be above hyperband_min_epochs "
                 f"{self.hyperband_min_epochs}"
             )
+        if self.warm_start and self.strategy not in ("Bayesian", "Random"):
+            raise ValueError(f"warm_start is for Bayesian and Random search, not for {self.strategy}: remove it")
         numbers = [name for name, values in self.ranges.items() if isinstance(values, NumberRange)]
         if self.strategy == "Grid" and numbers:
             raise ValueError(
@@ -158,6 +175,8 @@ def _check_range(name: str, values: Range, image: TrainingImage) -> None:
     if isinstance(values, tuple):
         if len(set(values)) != len(values) or not values:
             raise ValueError(f"tune.ranges.{name}: name each value once, and at least one")
+        if len(values) > MOST_VALUES:
+            raise ValueError(f"tune.ranges.{name}: {len(values)} values are too many, a list takes {MOST_VALUES}")
         bounds: tuple[Value, ...] = values
     elif row.type == "string":
         raise ValueError(f"tune.ranges.{name}: takes a list of values out of {', '.join(row.choices_for(image))}")

@@ -108,14 +108,19 @@ def pretrained_channels(context: Context) -> Sequence[Channel]:
     return [] if uri is None else [model_channel("pretrained", uri)]
 
 
+def image_shape(context: Context) -> PipelineVariable:
+    """The network's input as the hyperparameter image_shape has it: 3,HEIGHT,WIDTH."""
+    size = context.parameters.image_size
+    return Join(on=",", values=["3", size, size])
+
+
 def hyperparameters_of(context: Context, preprocess: ProcessingStep) -> dict[str, PipelineVariable]:
     """All hyperparameters as they go over the wire: strings, with the facts about the data that Preprocess wrote."""
     parameters = context.parameters
     values: dict[str, PipelineVariable] = {
         name: parameter.to_string() for name, parameter in parameters.hyperparameters.items()
     }
-    size = parameters.image_size
-    values["image_shape"] = Join(on=",", values=["3", size, size])
+    values["image_shape"] = image_shape(context)
     for name in ("num_classes", "num_training_samples"):
         values[name] = json_value(preprocess, DATASET_FILE, name).to_string()
     if context.settings.train.image in table()["seed"].images:

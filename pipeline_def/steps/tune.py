@@ -13,7 +13,6 @@ from sagemaker.core.shapes import (
     HyperParameterTuningJobWarmStartConfig,
     ParentHyperParameterTuningJob,
 )
-from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join
 from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
 from sagemaker.mlops.workflow.steps import ProcessingStep, TuningStep
@@ -21,9 +20,9 @@ from sagemaker.train.tuner import HyperparameterTuner
 
 from pipeline_def.hyperparameters import table
 from pipeline_def.parameters import Parameters
-from pipeline_def.placeholders import ARTIFACT_BUCKET, LIST_TRIALS_FUNCTION_ARN, placeholder
+from pipeline_def.placeholders import LIST_TRIALS_FUNCTION_ARN, placeholder
 from pipeline_def.settings.tune import NumberRange, Range, TuneSettings
-from pipeline_def.steps.context import EXECUTIONS_PREFIX, Context, job_retries
+from pipeline_def.steps.context import Context, job_retries
 from pipeline_def.steps.resolve import text_output
 from pipeline_def.steps.trainer import (
     METRICS,
@@ -89,10 +88,16 @@ def tune_step(context: Context, preprocess: ProcessingStep) -> TuningStep:
     )
 
 
-def best_model_uri(tune: TuningStep) -> PipelineVariable:
-    """Where the artifact of the best training job lies; the service names the job."""
-    prefix = Join(on="/", values=[EXECUTIONS_PREFIX, ExecutionVariables.PIPELINE_EXECUTION_ID, _OUTPUT])
-    return tune.get_top_model_s3_uri(top_k=0, s3_bucket=placeholder(ARTIFACT_BUCKET), prefix=prefix)
+def best_model_uri(context: Context, tune: TuningStep) -> PipelineVariable:
+    """Where the artifact of the best training job lies; the service names the job.
+
+    Not by the SDK's `get_top_model_s3_uri`: of trials that are equally good it may name another than BestTrainingJob,
+    which the registered hyperparameters come from.
+    """
+    return Join(
+        on="/",
+        values=[context.output(_OUTPUT), tune.properties.BestTrainingJob.TrainingJobName, "output/model.tar.gz"],
+    )
 
 
 def tuned_hyperparameters(context: Context, tune: TuningStep) -> dict[str, PipelineVariable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,12 +18,23 @@ CHUNK_BYTES = 1 << 20
 UNKNOWN = "unknown"
 
 
-def bundle(*, model: Path, evaluation: Path, dataset: Path, destination: Path) -> dict[str, object]:
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What a later training job that starts from a model must agree with, as texts: "20" and "3,64,64"."""
+
+    num_layers: str = UNKNOWN
+    image_shape: str = UNKNOWN
+
+
+def bundle(
+    *, model: Path, evaluation: Path, dataset: Path, destination: Path, network: Network | None = None
+) -> dict[str, object]:
     """Write model.tar.gz with what is known about it, and package.json, whose content is returned.
 
     Beside them lie evaluation.json, report.html, baseline.json, labels.json and dataset.json. ``model``, ``evaluation``
-    and ``dataset`` are the folders of the steps before. ContainerError where a file is missing, the artifact is unsafe
-    or damaged, or the scores belong to other classes than the data set.
+    and ``dataset`` are the folders of the steps before; ``network`` is what the training job was asked for, and counts
+    where the artifact has no record of its training. ContainerError where a file is missing, the artifact is unsafe or
+    damaged, or the scores belong to other classes than the data set.
     """
     facts = read_dataset(dataset)
     scored = read_json(evaluation / "evaluation.json")
@@ -40,7 +52,7 @@ def bundle(*, model: Path, evaluation: Path, dataset: Path, destination: Path) -
             "training_artifact_sha256": digest,
             "content_hash": facts.content_hash,
             "num_classes": len(facts.classes),
-            **_trained_with(training),
+            **_trained_with(training, network or Network()),
         }
         files.open(destination / "package.json").write(json_bytes(content))
     return content
@@ -56,10 +68,9 @@ def _companions(evaluation: Path, dataset: Path) -> list[Path]:
     ]
 
 
-def _trained_with(training: TrainingRecord | None) -> dict[str, object]:
-    """Return what a later training job that starts from this model must agree with; all but dicts are texts."""
+def _trained_with(training: TrainingRecord | None, asked_for: Network) -> dict[str, object]:
     if training is None:
-        return {"hyperparameters": {}, "image_shape": UNKNOWN, "num_layers": UNKNOWN}
+        return {"hyperparameters": {}, "image_shape": asked_for.image_shape, "num_layers": asked_for.num_layers}
     return {
         "hyperparameters": training.hyperparameters,
         "image_shape": ",".join(map(str, training.image_shape)),

@@ -130,9 +130,15 @@ def _chosen_file(channel: str, directory: Path) -> Path:
     found = sorted(path for path in directory.iterdir() if PARAMETERS.fullmatch(path.name))
     if not found:
         raise ContainerError(f"channel {channel} holds no {PREFIX}-NNNN.params; give it a {ARCHIVE} of this layout")
-    named = _json(channel, directory / TRAINING_NAME, {}).get("best_params")
-    if named is None:
+    content = _json(channel, directory / TRAINING_NAME, {})
+    named = content.get("best_params") if isinstance(content, dict) else content
+    if named is None and isinstance(content, dict):
         return found[-1]
+    if not isinstance(named, str):
+        raise ContainerError(
+            f"channel {channel}: {TRAINING_NAME} must be an object whose best_params is a file name; "
+            "give the file that training wrote, or leave it out"
+        )
     if directory / named not in found:
         raise ContainerError(f"channel {channel}: {TRAINING_NAME} names {named}, which is not there; pack it whole")
     return directory / named

@@ -56,7 +56,8 @@ def load(name: str, data: Path, *, scratch: Path, threads: int) -> Channel:
     _check_directory(name, data / name)
     image_list = image_lists.find_list(lists.name, lists)
     # Called like the list, which is what messages about the channel should name.
-    packed = scratch / image_list.name
+    packed = scratch / name / image_list.name
+    packed.parent.mkdir(parents=True, exist_ok=True)
     image_lists.pack(image_list, data / name, packed, threads=threads)
     return _read_file(name, packed)
 

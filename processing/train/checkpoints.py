@@ -12,10 +12,14 @@ that belongs together:
 The last KEPT checkpoints stay, so that one that is damaged or not wholly copied leaves the one before.
 """
 
+import errno
 import hashlib
 import json
+import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,11 @@ from train.history import EpochResult
 
 KEPT = 2
 JOB, EPOCHS, ARRAYS = "job.json", "epochs.json", "arrays.nd"
+# Of the zip file (RuntimeError: encryption or a method that does not exist), of its JSON or of MXNet's arrays.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OverflowError,
+    ValueError, TypeError, LookupError, AttributeError, mx.base.MXNetError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,14 @@ class Checkpoint:
     updates: int
     arrays: Mapping[str, mx.nd.NDArray]
     kept: list[Path]
+
+    def state(self) -> dict[str, Any]:
+        """All but the files, as plain data that can be sent to other hosts."""
+        return {
+            "epochs": [asdict(result) for result in self.epochs],
+            "updates": self.updates,
+            "arrays": {name: value.asnumpy() for name, value in self.arrays.items()},
+        }
 
 
 class _DamagedError(Exception):
@@ -60,14 +77,11 @@ class Checkpoints:
         self, epochs: Sequence[EpochResult], *, updates: int, arrays: Mapping[str, mx.nd.NDArray], kept: Sequence[Path]
     ) -> None:
         """Save the state after `epochs`; only then does what it replaces go."""
+        hashes = {path.name: sha256_of(path) for path in kept}
         for path in kept:
-            if not (self._directory / path.name).exists():
+            if not self._holds(path.name, hashes[path.name]):
                 copy_whole(path, self._directory / path.name)
-        content = {
-            "epochs": [asdict(result) for result in epochs],
-            "updates": updates,
-            "kept": {path.name: sha256_of(path) for path in kept},
-        }
+        content = {"epochs": [asdict(result) for result in epochs], "updates": updates, "kept": hashes}
         target = self._directory / f"checkpoint-{len(epochs):04d}.zip"
         blob = target.with_name(f".{ARRAYS}.partial")
         try:
@@ -94,19 +108,24 @@ class Checkpoints:
         return None
 
     def _read(self, path: Path) -> Checkpoint:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                job, content = (json.loads(archive.read(name)) for name in (JOB, EPOCHS))
-                blob = archive.read(ARRAYS)
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-            raise _DamagedError(error) from None
+        with _damage_noticed(), zipfile.ZipFile(path) as archive:
+            job, content = (dict(json.loads(archive.read(name))) for name in (JOB, EPOCHS))
+            blob = archive.read(ARRAYS)
         self._check_job(path, job)
-        kept = [self._directory / name for name in content["kept"]]
-        for file in kept:
-            if not file.is_file() or sha256_of(file) != content["kept"][file.name]:
-                raise _DamagedError(f"{file.name} is missing or changed")
-        epochs = [EpochResult(**result) for result in content["epochs"]]
-        return Checkpoint(epochs, content["updates"], mx.nd.load_frombuffer(blob), kept)
+        with _damage_noticed():
+            hashes = dict(content["kept"])
+            epochs = [EpochResult(**result) for result in content["epochs"]]
+            updates = int(content["updates"])
+            arrays = dict(mx.nd.load_frombuffer(blob))
+        for name, digest in hashes.items():
+            if not self._holds(name, digest):
+                raise _DamagedError(f"{name} is missing or changed")
+        return Checkpoint(epochs, updates, arrays, [self._directory / name for name in hashes])
+
+    def _holds(self, name: str, digest: str) -> bool:
+        """Whether a file of the directory is there, whole."""
+        path = self._directory / name
+        return path.is_file() and sha256_of(path) == digest
 
     def _check_job(self, path: Path, job: Mapping[str, Any]) -> None:
         ours, theirs = _flat(self._job), _flat(job)
@@ -137,10 +156,23 @@ def fingerprint(channel: Channel) -> str:
 
 def _kept_by(path: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _damage_noticed(), zipfile.ZipFile(path) as archive:
             return list(json.loads(archive.read(EPOCHS))["kept"])
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError):
-        return []  # damaged: it will not be used, so it needs nothing
+    except _DamagedError:
+        return []  # it will not be used, so it needs nothing
+
+
+@contextmanager
+def _damage_noticed() -> Iterator[None]:
+    """_DamagedError for what reading a damaged file raises, which with zip files is a lot; a disk's error stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # EINVAL: a place before the file's start
+            raise
+        raise _DamagedError(error) from None
+    except DAMAGE as error:
+        raise _DamagedError(f"{type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
 def _flat(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.contract import MESSAGE_LIMIT_BYTES, ContainerError, ml_root
 from train import lifeline
-from train.lifeline import Lifeline
+from train.lifeline import Lifeline, Peer
 
 # Where each job finds ports of its own: two jobs may run on one machine. Above the ports that services have, below
 # those that Linux gives to outgoing connections (32768).
@@ -49,14 +50,17 @@ class Group:
         self._kvstore: Any = None
 
     def gather(self, value: object) -> list[Any]:
-        """The values of all hosts in the hosts' order; every host must call it equally often."""
+        """The values of all hosts in the hosts' order; every host must call it equally often.
+
+        Values are JSON's, and numpy arrays: an NDArray is shared memory, of no use to another machine.
+        """
         return self._line.gather(value) if self._line is not None else [value]
 
-    def kvstore(self, kind: str) -> Any:
-        """MXNet's kvstore of this kind, dist_sync or dist_async; one is all that a process can have."""
+    def kvstore(self) -> Any:
+        """MXNet's kvstore that adds up what all hosts push; one is all that a process can have."""
         import mxnet as mx  # after the environment is set
 
-        self._kvstore = mx.kv.create(kind)
+        self._kvstore = mx.kv.create("dist_sync")
         return self._kvstore
 
     def leave(self) -> None:
@@ -100,13 +104,13 @@ def joined(hosts: Hosts) -> Iterator[Group]:
     job = os.environ.get("TRAINING_JOB_NAME", "training")
     port = ports(job)
     first, own = (_address(hosts.names[rank]) for rank in (0, hosts.rank))
-    if hosts.rank == 0:
-        peers = lifeline.accept((first, port + 1), job, hosts.names[1:])
-    else:
-        peers = lifeline.connect((first, port + 1), job, hosts.names[hosts.rank], hosts.names[0])
-    line = Lifeline(peers, is_first=hosts.rank == 0, lost=_end)
+    line = Lifeline(_peers(hosts, job, first, own, port + 1), is_first=hosts.rank == 0, lost=_end)
     os.environ.update(_variables(hosts, first, own, port) | {"DMLC_ROLE": "worker"})
-    helpers = [_helper(role) for role in (("scheduler", "server") if hosts.rank == 0 else ("server",))]
+    helpers = {role: _helper(role) for role in (("scheduler", "server") if hosts.rank == 0 else ("server",))}
+    for role, helper in helpers.items():
+        needs = f"; it needs port {port}" if role == "scheduler" else ""
+        what = f"the {role} process of host {hosts.names[hosts.rank]}"
+        threading.Thread(target=_watch, args=(helper, what, needs, line), name=f"watch-{role}", daemon=True).start()
     group = Group(hosts, line)
     try:
         yield group
@@ -116,12 +120,20 @@ def joined(hosts: Hosts) -> Iterator[Group]:
         raise
     finally:
         group.leave()
-        _stop(helpers)
+        _stop(helpers.values())
 
 
 def ports(job: str) -> int:
     """The first of two ports of a job, worked out from its name, which is all that its hosts have in common."""
     return FIRST_PORT + 2 * (zlib.crc32(job.encode()) % (PORTS // 2))
+
+
+def _peers(hosts: Hosts, job: str, first: str, own: str, port: int) -> list[Peer]:
+    """The hosts that this one is connected with."""
+    if hosts.rank == 0:
+        others = {name: _address(name) for name in hosts.names[1:]}
+        return lifeline.accept((first, port), job, hosts.names[0], others)
+    return lifeline.connect((first, port), job, hosts.names[hosts.rank], hosts.names[0], source=own)
 
 
 def _variables(hosts: Hosts, first: str, own: str, port: int) -> dict[str, str]:
@@ -152,7 +164,14 @@ def _helper(role: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "train.cluster_process"], env=environment)
 
 
-def _stop(helpers: list[subprocess.Popen[bytes]]) -> None:
+def _watch(helper: subprocess.Popen[bytes], what: str, needs: str, line: Lifeline) -> None:
+    """End the job when a helper ends before it; without one the hosts would wait for ever."""
+    code = helper.wait()
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    line.end(f"{what} has ended {how}; its log may say why{needs}")
+
+
+def _stop(helpers: Iterable[subprocess.Popen[bytes]]) -> None:
     for helper in helpers:
         helper.kill()
         helper.wait()
@@ -166,8 +185,12 @@ def _reason(error: BaseException) -> str:
 
 def _end(reason: str) -> None:
     """End this process at once: its main thread may be waiting for the lost host where no exception reaches it."""
-    print(reason, file=sys.stderr, flush=True)
     path = ml_root() / "output" / "failure"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(reason.encode(errors="backslashreplace")[:MESSAGE_LIMIT_BYTES])
-    os._exit(1)
+    try:
+        print(reason, file=sys.stderr, flush=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(reason.encode(errors="backslashreplace")[:MESSAGE_LIMIT_BYTES])
+    except OSError as error:
+        print(f"cannot write {path}: {error.strerror}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(1)

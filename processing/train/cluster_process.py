@@ -11,7 +11,8 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main() -> None:
     """Serve until every worker has ended, or the process that started this one is gone."""
     # Who stops a whole process group means the trainer, which cannot end in order when its server is gone before it.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for ends in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ends, signal.SIG_IGN)
     parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,6 +1,9 @@
 """The training loop: epochs over a Learner, exact validation, metric lines, best parameters and checkpoints kept."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+
+import mxnet as mx
 
 from common.contract import ContainerError
 from train import checks, document, history, iterators, metrics, optimizers, passes
@@ -29,12 +32,15 @@ class Trainer:
         train: Channel,
         validation: Channel,
         threads: int,
-        model: ModelDirectory,
+        model: ModelDirectory | None,
         checkpoints: Checkpoints | None,
         base_model: Mapping[str, str] | None,
         group: Group,
     ) -> None:
-        """`model` receives the artifact; `base_model` is what training.json says of the model `learner` starts from."""
+        """`model` receives the artifact; the first of several hosts alone has it, and `checkpoints`.
+
+        `base_model` is what training.json says of the model that `learner` starts from.
+        """
         self._learner = learner
         self._group = group
         self._hyperparameters = hyperparameters
@@ -73,14 +79,19 @@ class Trainer:
         log_metrics(f"Best: Epoch[{best.epoch}]", "Validation", {name: best.validation[name] for name in names})
 
     def _resume(self) -> None:
-        checkpoint = self._group.from_first(self._checkpoints.load(log) if self._checkpoints is not None else None)
-        if checkpoint is None:
-            self._model.clear()
+        """Go on from the first host's checkpoint, which every host is sent; its files stay on the first host."""
+        checkpoint = self._checkpoints.load(log) if self._checkpoints is not None else None
+        state = self._group.from_first(checkpoint.state() if checkpoint is not None else None)
+        if state is None:
+            if self._model is not None:
+                self._model.clear()
             return
-        for result in checkpoint.epochs:
-            self._add(result)
-        self._learner.restore(checkpoint.arrays, updates=checkpoint.updates)
-        self._model.restore(checkpoint.kept, self._document())
+        for result in state["epochs"]:
+            self._add(EpochResult(**result))
+        arrays = {name: mx.nd.array(value, dtype=value.dtype) for name, value in state["arrays"].items()}
+        self._learner.restore(arrays, updates=state["updates"])
+        if self._model is not None and checkpoint is not None:
+            self._model.restore(checkpoint.kept, self._document())
         log(f"Resumed from a checkpoint after {len(self._epochs)} epochs")
 
     def _add(self, result: EpochResult) -> None:
@@ -92,6 +103,8 @@ class Trainer:
                 log(f"Warning: Epoch[{check.epoch}] {check.name}: {check.message}")
 
     def _save(self) -> None:
+        if self._model is None:
+            return
         self._model.keep(self._epochs[-1].epoch, self._learner.parameters(), self._document())
         if self._checkpoints is not None:
             self._checkpoints.save(
@@ -113,11 +126,12 @@ class Trainer:
     def _run_epoch(self, epoch: int) -> EpochResult:
         try:
             # One result for all hosts, or they might not stop in the same epoch.
-            return self._group.from_first(self._train_and_validate(epoch))
+            return EpochResult(**self._group.from_first(asdict(self._train_and_validate(epoch))))
         except NotFiniteError as error:
             if not self._epochs:
                 raise
-            self._model.describe(self._document(not_finite_in=epoch))
+            if self._model is not None:
+                self._model.describe(self._document(not_finite_in=epoch))
             best = history.best(self._epochs, self._selected_by)
             raise ContainerError(f"{error}; the best model before, of epoch {best.epoch}, is kept") from None
 

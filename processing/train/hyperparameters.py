@@ -201,6 +201,11 @@ def _check_together(hyperparameters: Hyperparameters) -> None:
             f"hyperparameter top_k is {hyperparameters.top_k} with multi_label 1; it counts the first classes of one "
             "right one, leave it out"
         )
+    if hyperparameters.multi_label and hyperparameters.num_classes == 1:
+        raise ContainerError(
+            "hyperparameter num_classes is 1 with multi_label 1; images with several labels need at least 2 classes, "
+            "raise it"
+        )
     if hyperparameters.use_weighted_loss and not hyperparameters.multi_label:
         raise ContainerError(
             "hyperparameter use_weighted_loss is 1 with multi_label 0; it weights the classes of images with several "

@@ -44,7 +44,7 @@ def run(threads: int) -> None:
         )
         channels.check(train, validation, chosen, hosts=group.size)
         log(f"{train.records} training and {validation.records} validation records, {threads} threads, {gpus} GPUs")
-        _trainer(chosen, train, validation, base, group, scratch=Path(scratch), threads=threads, gpus=gpus).fit()
+        _trainer(chosen, train, validation, base, group, threads=threads, gpus=gpus).fit()
 
 
 def _trainer(
@@ -54,16 +54,16 @@ def _trainer(
     base: BaseModel | None,
     group: Group,
     *,
-    scratch: Path,
     threads: int,
     gpus: int,
 ) -> Trainer:
     learner = _learner(chosen, train, validation, base, group, gpus)
-    # The first host alone hands in a model; the others hold the same one.
-    directory = ml_root() / "model" if group.rank == 0 else scratch / "model"
-    model = ModelDirectory(directory, checkpoint_frequency=chosen.checkpoint_frequency)
-    model.write_network(learner.symbol, chosen.image_shape)
     described = base.described() if base is not None else None
+    model, checkpoints = None, None
+    if group.rank == 0:  # the others hold the same weights, and hand in nothing
+        model = ModelDirectory(ml_root() / "model", checkpoint_frequency=chosen.checkpoint_frequency)
+        model.write_network(learner.symbol, chosen.image_shape)
+        checkpoints = _checkpoints(chosen, train, validation, described, hosts=group.size)
     return Trainer(
         learner=learner,
         hyperparameters=chosen,
@@ -71,7 +71,7 @@ def _trainer(
         validation=validation,
         threads=threads,
         model=model,
-        checkpoints=_checkpoints(chosen, train, validation, described) if group.rank == 0 else None,
+        checkpoints=checkpoints,
         base_model=described,
         group=group,
     )
@@ -94,7 +94,7 @@ def _learner(
 
 
 def _checkpoints(
-    chosen: Hyperparameters, train: Channel, validation: Channel, base: dict[str, str] | None
+    chosen: Hyperparameters, train: Channel, validation: Channel, base: dict[str, str] | None, *, hosts: int
 ) -> Checkpoints | None:
     directory = ml_root() / "checkpoints"
     if not directory.is_dir():
@@ -105,6 +105,8 @@ def _checkpoints(
             "hyperparameter": hyperparameters.on_the_wire(chosen),
             "channel": {channel.name: fingerprint(channel) for channel in (train, validation)},
             "base model": base,
+            # Each trains on its share with a batch of its own: another number goes another way.
+            "number of hosts": hosts,
         },
     )
 

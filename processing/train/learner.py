@@ -96,7 +96,7 @@ class Learner:
     def _kvstore(self) -> mx.kv.KVStore | str | None:
         """What adds up the gradients: nothing on one device of one host."""
         if self._group.size > 1:
-            return self._group.kvstore("dist_sync")
+            return self._group.kvstore()
         return "device" if len(self._contexts) > 1 else None
 
     def set_learning_rate(self, rate: float) -> None:
@@ -126,9 +126,13 @@ class Learner:
         return dict(zip(names, (np.sqrt(squares) * self._optimizer.rescale_grad).tolist(), strict=True))
 
     def is_finite(self) -> bool:
-        """False where a parameter is NaN or infinite; activations can hide it, as the rectifier takes NaN for 0."""
+        """False where a parameter or a moving statistic is NaN or infinite, on any device.
+
+        Activations can hide it, as the rectifier takes NaN for 0.
+        """
         group = self._module._exec_group
-        return bool(np.isfinite(_squares([arrays[0] for arrays in group.param_arrays])).all())
+        devices = zip(*group.param_arrays, *group.aux_arrays, strict=True)
+        return all(np.isfinite(_squares(list(arrays))).all() for arrays in devices)
 
     def parameters(self) -> Parameters:
         """A snapshot of the parameters of `symbol`, in float32."""

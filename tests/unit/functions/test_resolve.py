@@ -302,12 +302,19 @@ def test_only_versions_registered_by_hand(images):
         f"s3://{ARTIFACTS}/models/one/package/model.zip",
     ],
 )
-def test_an_approved_version_with_a_strange_artifact_is_named(images, uri):
+def test_an_approved_version_whose_artifact_is_not_kept_is_neither_champion_nor_base(images, uri):
+    """As earlier releases registered them: training must go on, only going on from it must not."""
+    _register(training_artifact_uri=_artifact("one"))
     _register(training_artifact_uri=uri)
-    with pytest.raises(ValueError, match="version 1 of imgpipe-dev has training_artifact_uri") as caught:
-        _resolve()
-    assert f"s3://{ARTIFACTS}/models/EXECUTION/.../model.tar.gz: correct the version's" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert _champion() == ("1", f"s3://{ARTIFACTS}/models/one/package/")
+    with pytest.raises(ValueError, match="version 2 of imgpipe-dev does not name a training artifact that is kept"):
+        _base("latest-approved")
+
+
+@pytest.mark.parametrize("folder", ["my model (final)~2", "m" * 240])
+def test_a_base_that_cannot_be_registered_is_refused_before_it_costs(images, folder):
+    with pytest.raises(ValueError, match="cannot be registered as a version's origin: its URI may have 256 characters"):
+        _base(f"s3://data-bucket/pretrained/{folder}/model.tar.gz")
 
 
 def _base(uri: str) -> dict:
@@ -342,7 +349,7 @@ def test_no_approved_version_to_start_from(images):
 def test_a_base_registered_by_hand_is_refused_by_its_number(images):
     _register(training_artifact_uri=_artifact("one"))
     _register()
-    with pytest.raises(ValueError, match="version 2 of imgpipe-dev does not say where its training artifact is"):
+    with pytest.raises(ValueError, match="version 2 of imgpipe-dev does not name a training artifact"):
         _base("latest-approved")
 
 

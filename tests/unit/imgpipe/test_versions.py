@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imgpipe.errors import CommandError
-from imgpipe.versions import compare, local_versions, pick, registry_of
+from imgpipe.versions import ModelVersion, compare, local_versions, pick, registry_of
 from local.registry.store import RegistryStore
 
 BUCKET = "artifacts"
@@ -71,6 +71,24 @@ def test_what_differs(store: RegistryStore) -> None:
     ]
     names = [row.name for row in compare(pick(versions, 1), pick(versions, 2), everything=True)]
     assert {"approval", "worst_class_recall", "train images", "num_classes"} <= set(names)
+
+
+def test_the_hyperparameters_of_the_built_in_image_come_from_the_model_card() -> None:
+    """Its packages have no record of the training."""
+    job = {"hyper_parameters": [{"name": "epochs", "value": "3"}]}
+    card = {"training_details": {"training_job_details": job}}
+    description = {
+        "ModelPackageVersion": 1,
+        "ModelPackageArn": "arn:group/1",
+        "ModelApprovalStatus": "Approved",
+        "CreationTime": datetime(2024, 5, 1, tzinfo=timezone.utc),
+        "ModelMetrics": {"ModelQuality": {"Statistics": {"S3Uri": "s3://bucket/models/1/evaluation.json"}}},
+        "ModelCard": {"ModelCardContent": json.dumps(card)},
+    }
+    builtin = ModelVersion.from_description(description, lambda uri: json.dumps({"hyperparameters": {}}))
+    own = ModelVersion.from_description(description, lambda uri: json.dumps({"hyperparameters": {"epochs": "5"}}))
+    assert builtin.hyperparameters == {"epochs": "3"}
+    assert own.hyperparameters == {"epochs": "5"}
 
 
 def test_a_version_whose_files_are_gone_is_listed_without_them(store: RegistryStore) -> None:

@@ -58,6 +58,33 @@ def test_settings_cannot_change_after_loading(load):
         (GOOD + "zzz: 1\n", ["unknown key zzz;", "allowed: account"]),
         (GOOD + "pipeline:\n  trian: {}\n", ["unknown key pipeline.trian; did you mean train?"]),
         (GOOD + "pipeline:\n  train:\n    imag: own\n", ["unknown key pipeline.train.imag; did you mean image?"]),
+        (
+            GOOD + "pipeline:\n  tune:\n    ranges:\n      learning_rate: {min: 0.1, max: 0.2, scale: Linear}\n",
+            [
+                "unknown key pipeline.tune.ranges.learning_rate.scale; did you mean scaling?",
+                "allowed: max, min, scaling",
+            ],
+        ),
+        (
+            GOOD + "pipeline:\n  tune:\n    ranges:\n      learning_rate: {min: 0.2, max: 0.1}\n",
+            ["pipeline.tune.ranges.learning_rate: range is upside down: min 0.2 must be below max 0.1"],
+        ),
+        (
+            GOOD + "pipeline:\n  tune:\n    warm_start: {parent: [a]}\n",
+            ["unknown key pipeline.tune.warm_start.parent; did you mean parents?"],
+        ),
+        (
+            GOOD + "pipeline:\n  evaluate:\n    gates: {acuracy: 0.9}\n",
+            ["pipeline.evaluate.gates: metric acuracy is unknown: did you mean accuracy?"],
+        ),
+        (
+            GOOD + "pipeline:\n  tune: {max_jobs: 1, max_parallel_jobs: 2}\n",
+            ["pipeline.tune: max_parallel_jobs 2 is above the 1 jobs there are"],
+        ),
+        (
+            GOOD + "pipeline:\n  train:\n    hyperparameters: {learning_rate: .nan}\n",
+            ["learning_rate: nan is not allowed"],
+        ),
         (GOOD + "pipeline:\n  train:\n    image: gpu\n", ["pipeline.train.image", "'builtin' or 'own'", '"gpu"']),
         ("retain_on_destroy: false\n", ["region: is required"]),
         ("region: us-east-1\n", ["retain_on_destroy: is required"]),

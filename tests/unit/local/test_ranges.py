@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from local.errors import LocalRunError
-from local.ranges import check_ranges
+from local.executor.definition import Definition
+from local.ranges import check_ranges, check_values
 from pipeline_def.parameters import threshold_name
 from pipeline_def.settings import MAX_GROUP_BY_CHARACTERS, EvaluateSettings, PreprocessSettings, TuneSettings
 from pipeline_def.settings.evaluate import GATE_METRICS
@@ -120,3 +121,17 @@ def test_training_on_after_tuning_cannot_be_switched_off_by_its_parameter() -> N
 def test_what_a_group_may_be_is_what_the_setting_takes() -> None:
     ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
     assert ranges["GroupBy"] == {"regular_expression": True, "max_length": MAX_GROUP_BY_CHARACTERS}
+
+
+def test_a_tuning_job_runs_no_more_jobs_at_a_time_than_in_all() -> None:
+    limits = {"MaxNumberOfTrainingJobs": {"Get": "Parameters.TuningMaxJobs"}, "MaxParallelTrainingJobs": 2}
+    step = {
+        "Name": "Tune",
+        "Type": "Tuning",
+        "Arguments": {"HyperParameterTuningJobConfig": {"ResourceLimits": limits}},
+    }
+    parameters = [{"Name": "TuningMaxJobs", "Type": "Integer", "DefaultValue": 10}]
+    definition = Definition.parse(json.dumps({"Version": "2020-12-01", "Parameters": parameters, "Steps": [step]}))
+    check_values(definition, {"TuningMaxJobs": 2})
+    with pytest.raises(LocalRunError, match="TuningMaxJobs: 1 is below the 2 jobs that step Tune runs at a time"):
+        check_values(definition, {"TuningMaxJobs": 1})

@@ -188,6 +188,7 @@ def test_old_versions_give_up_their_files(store: RegistryStore, monkeypatch: pyt
     [
         ({"schema_version": 0}, "has format 0, this imgpipe knows 1: remove .*dev to start with an empty registry"),
         ({}, "is damaged: remove .*dev to start"),
+        ({"schema_version": 1, "version": 1}, "is damaged: remove .*dev to start"),
         ([], "is damaged"),
     ],
 )

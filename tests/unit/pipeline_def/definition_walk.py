@@ -83,7 +83,6 @@ def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
             properties={
                 "HyperParameterTuningJobName": "tune",
                 "BestTrainingJob": best,
-                "TrainingJobSummaries": [best],
             }
         )
     if step["Type"] == "Training":

@@ -24,15 +24,14 @@ _EVERYTHING = {
         "hyperparameters": {"kv_store": "dist_sync", "checkpoint_frequency": 5},
     },
     "tune": {
-        "strategy": "Hyperband",
+        "early_stopping": "Auto",
         "ranges": {
             "learning_rate": {"min": 0.001, "max": 0.5, "scaling": "Logarithmic"},
             "mini_batch_size": {"min": 16, "max": 64},
             "optimizer": ["sgd", "adam"],
         },
-        "hyperband_max_epochs": 20,
         "warm_start": {"parents": ["tune-one", "tune-two"]},
-        "continue_epochs": 3,
+        "continue_epochs": 5,
     },
     "evaluate": {"gates": {"accuracy": 0.9, "macro_f1": 0.85, "worst_class_recall": 0.5, "mse": 0.05}},
 }

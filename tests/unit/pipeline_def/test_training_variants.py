@@ -94,6 +94,19 @@ def test_retraining_goes_on_from_the_base_model_that_was_checked(retrain: str) -
     assert (metadata["base_version"], metadata["base_model_uri"]) == ("3", uri(model))
 
 
+def test_a_base_model_brings_its_weights_and_the_card_says_no_other() -> None:
+    """Of the built-in image, which offers pre-trained weights otherwise."""
+    retrain = definition_of("prod", "retrain")
+    assert "UsePretrainedModel" not in retrain
+    assert "use_pretrained_model" not in retrain
+    assert "UsePretrainedModel" in definition_of("prod", "train")
+
+
+def test_package_is_told_the_network_for_artifacts_without_a_record(definition: str) -> None:
+    package = resolved_steps(definition, overrides={"NumLayers": "50", "ImageSize": "96"})["Package"]["Arguments"]
+    assert package["AppSpecification"]["ContainerArguments"] == ["--num-layers", "50", "--image-shape", "3,96,96"]
+
+
 def test_the_base_model_is_the_newest_approved_one_unless_told_otherwise(retrain: str, own: str) -> None:
     [parameter] = [item for item in json.loads(retrain)["Parameters"] if item["Name"] == "BaseModelUri"]
     assert parameter["DefaultValue"] == "latest-approved"
@@ -122,10 +135,17 @@ def test_a_tuning_job_of_the_built_in_image_brings_no_metrics_of_ours(tune: str)
     assert {item["Name"] for item in own["AlgorithmSpecification"]["MetricDefinitions"]} == METRICS.keys()
 
 
-def test_hyperband_warm_start_and_whole_numbers_reach_the_service() -> None:
+def test_hyperbands_epochs_reach_the_service() -> None:
+    settings = PipelineSettings.model_validate({"tune": {"strategy": "Hyperband", "hyperband_max_epochs": 20}})
+    definition = build_definition(settings, pipeline="tune", region="us-east-1")
+    config = resolved_steps(definition)["Tune"]["Arguments"]["HyperParameterTuningJobConfig"]
+    assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 2, "MaxResource": 20}}
+
+
+def test_warm_start_early_stopping_and_whole_numbers_reach_the_service() -> None:
     arguments = resolved_steps(definition_of(FULL, "tune"))["Tune"]["Arguments"]
     config = arguments["HyperParameterTuningJobConfig"]
-    assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 2, "MaxResource": 20}}
+    assert config["TrainingJobEarlyStoppingType"] == "Auto"
     [whole] = config["ParameterRanges"]["IntegerParameterRanges"]
     assert (whole["Name"], whole["MinValue"], whole["MaxValue"]) == ("mini_batch_size", "16", "64")
     assert arguments["WarmStartConfig"] == {

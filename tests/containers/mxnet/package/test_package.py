@@ -53,7 +53,7 @@ def run_bundle(inputs: Path, destination: Path) -> dict[str, object]:
 
 def test_the_container_copies_and_hashes(inputs: Path) -> None:
     root = inputs.parents[1]
-    command = [sys.executable, "-m", "package"]
+    command = [sys.executable, "-m", "package", "--num-layers", "20", "--image-shape", "3,8,8"]
     environment = {**os.environ, "ML_ROOT": str(root)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -75,8 +75,8 @@ def test_the_container_copies_and_hashes(inputs: Path) -> None:
         "content_hash": "sha256:ab",
         "num_classes": 2,
         "hyperparameters": {},
-        "image_shape": "unknown",
-        "num_layers": "unknown",
+        "image_shape": "3,8,8",
+        "num_layers": "20",
     }
     assert (output / "baseline.json").read_bytes() == (inputs / "evaluation/baseline.json").read_bytes()
 

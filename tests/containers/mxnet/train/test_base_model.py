@@ -181,6 +181,14 @@ def spoil_json(directory: Path) -> None:
     (directory / "training.json").write_text("{")
 
 
+def list_training(directory: Path) -> None:
+    (directory / "training.json").write_text("[]")
+
+
+def number_training(directory: Path) -> None:
+    (directory / "training.json").write_text('{"best_params": 3}')
+
+
 def spoil_shapes(directory: Path) -> None:
     (directory / "model-shapes.json").write_text("{}")
 
@@ -200,6 +208,8 @@ def other_network(directory: Path) -> None:
     [
         (spoil_training, "training.json names image-classification-0007.params, which is not there"),
         (spoil_json, "training.json is not JSON"),
+        (list_training, "training.json must be an object whose best_params is a file name"),
+        (number_training, "training.json must be an object whose best_params is a file name"),
         (spoil_shapes, "model-shapes.json names no shape"),
         (spoil_parameters, r"image-classification-000\d.params is no file of MXNet parameters"),
         (other_network, "has no layer fc1"),

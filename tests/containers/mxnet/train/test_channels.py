@@ -6,6 +6,7 @@ import pytest
 from small_images import image, png, samples, write_records
 
 from common.contract import ContainerError
+from common.recordio import read_records
 from train import channels, hyperparameters
 
 
@@ -141,3 +142,19 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ContainerError, match="is damaged at byte"):
         channels.read("train", tmp_path)
+
+
+def test_lists_of_the_same_name_stay_apart(tmp_path: Path) -> None:
+    for name, records in (("train", samples(4)), ("validation", samples(3, seed=1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}_lst").mkdir()
+        for number, (_, payload) in enumerate(records):
+            (tmp_path / name / f"{number}.png").write_bytes(payload)
+        rows = (f"{number}\t{label}\t{number}.png\n" for number, (label, _) in enumerate(records))
+        (tmp_path / f"{name}_lst" / "images.lst").write_text("".join(rows))
+    (tmp_path / "scratch").mkdir()
+    loaded = [
+        channels.load(name, tmp_path, scratch=tmp_path / "scratch", threads=1) for name in ("train", "validation")
+    ]
+    held = [[record.payload for record in read_records(channel.path)] for channel in loaded]
+    assert held == [[payload for _, payload in samples(4)], [payload for _, payload in samples(3, seed=1)]]

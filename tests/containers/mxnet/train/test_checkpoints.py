@@ -275,6 +275,113 @@ def test_without_a_whole_checkpoint_the_job_starts_anew(saved: Path, capfd: pyte
     assert artifact(saved) == expected
 
 
+def test_a_damaged_copy_of_the_best_parameters_is_replaced(saved: Path, tmp_path: Path) -> None:
+    """Else every checkpoint from there on would be as unusable as this one."""
+    folder, path = tmp_path / "checkpoints", tmp_path / "image-classification-0002.params"
+    folder.mkdir()
+    path.write_bytes(b"whole parameters")
+    results = Checkpoints(saved / "checkpoints", job_of(saved)).load(print).epochs
+    keeper = Checkpoints(folder, {"a": 1})
+    keeper.save(results[:2], updates=6, arrays={"x": mx.nd.ones(3)}, kept=[path])
+    (folder / path.name).write_bytes(b"whole par")
+    assert keeper.load(print) is None
+    for count in (2, 3):
+        keeper.save(results[:count], updates=3 * count, arrays={"x": mx.nd.ones(3)}, kept=[path])
+    again = keeper.load(print)
+    assert (again.epochs, again.updates, again.kept) == (results, 9, [folder / path.name])
+    assert (folder / path.name).read_bytes() == b"whole parameters"
+
+
+def job_of(root: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(root / "checkpoints" / "checkpoint-0003.zip") as archive:
+        content: dict[str, Any] = json.loads(archive.read("job.json"))
+    return content
+
+
+def mutations(whole: bytes, count: int) -> Iterator[bytes]:
+    """Cut off, one bit turned, 64 bytes lost to zeros: each at random places."""
+    random_numbers = random.Random(0)
+    for number in range(count):
+        content, place = bytearray(whole), random_numbers.randrange(len(whole))
+        if number % 3 == 0:
+            del content[place:]
+        elif number % 3 == 1:
+            content[place] ^= 1 << random_numbers.randrange(8)
+        else:
+            content[place : place + 64] = bytes(len(content[place : place + 64]))
+        yield bytes(content)
+
+
+def small_checkpoint(folder: Path) -> Checkpoints:
+    """A directory with one checkpoint of a result of no epoch."""
+    folder.mkdir()
+    keeper = Checkpoints(folder, {"a": 1})
+    keeper.save([], updates=3, arrays={"x": mx.nd.ones(3)}, kept=[])
+    return keeper
+
+
+def test_any_damage_is_noticed(tmp_path: Path) -> None:
+    """What is loaded is what was saved, or nothing, with a word; and saving goes on."""
+    keeper = small_checkpoint(tmp_path / "checkpoints")
+    (path,) = (tmp_path / "checkpoints").glob("*.zip")
+    told: list[str] = []
+    unnoticed = 0
+    for content in mutations(path.read_bytes(), 600):
+        path.write_bytes(content)
+        found = keeper.load(told.append)
+        if found is not None:
+            unnoticed += 1
+            assert (found.epochs, found.updates, found.arrays["x"].asnumpy().tolist()) == ([], 3, [1, 1, 1])
+        checkpoints._kept_by(path)
+    assert len(told) + unnoticed == 600
+    assert len(told) > 400  # the rest is fields of the format that nothing depends on
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("job.json", b"7"),
+        ("epochs.json", b"[]"),
+        ("epochs.json", b"{}"),
+        ("epochs.json", b'{"epochs": [], "updates": null, "kept": {}}'),
+        ("epochs.json", b'{"epochs": [{"epoch": 0}], "updates": 1, "kept": {}}'),
+        ("epochs.json", b'{"epochs": [], "updates": 1, "kept": 3}'),
+        ("arrays.nd", b"no arrays"),
+        ("arrays.nd", b""),
+    ],
+)
+def test_whole_files_of_another_content_are_damage_too(tmp_path: Path, name: str, content: bytes) -> None:
+    keeper = small_checkpoint(tmp_path / "checkpoints")
+    (path,) = (tmp_path / "checkpoints").glob("*.zip")
+    with zipfile.ZipFile(path) as archive:
+        contents = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, old in contents.items():
+            archive.writestr(member, content if member == name else old)
+    told: list[str] = []
+    assert keeper.load(told.append) is None
+    assert [line.partition(" (")[0] for line in told] == ["Checkpoint checkpoint-0000.zip is damaged"]
+    checkpoints._kept_by(path)
+
+
+def test_an_error_of_the_disk_is_no_damage(tmp_path: Path) -> None:
+    """Going on without the checkpoint would write over it."""
+    keeper = small_checkpoint(tmp_path / "checkpoints")
+    (tmp_path / "checkpoints" / "checkpoint-0001.zip").mkdir()
+    with pytest.raises(IsADirectoryError):
+        keeper.load(print)
+
+
+def test_a_checkpoint_of_another_number_of_hosts_is_refused_by_name(
+    saved: Path,
+) -> None:
+    identity = job_of(saved)
+    assert identity["number of hosts"] == 1
+    other = Checkpoints(saved / "checkpoints", identity | {"number of hosts": 2})
+    with pytest.raises(ContainerError, match="is of another job, with number of hosts 1 instead of 2; give"):
+        other.load(print)
+
+
 def test_a_checkpoint_of_another_job_is_refused_by_name(saved: Path) -> None:
     path = saved / "input" / "config" / "hyperparameters.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"learning_rate": "0.01"}))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from train import cluster
 HOST = Path(__file__).with_name("cluster_host.py")
 PROGRAM = Path(cluster.__file__).parents[1]
 NAMES = ["127.0.0.1", "127.0.0.2"]
+SERVER = "the server process of host 127.0.0.2"
 
 
 def run_hosts(tmp_path: Path, fate: str) -> list[tuple[int, str, str]]:
@@ -76,6 +78,7 @@ def test_hosts_add_up_and_agree(tmp_path: Path) -> None:
         ("fail", (1, 1), ("host 127.0.0.2 has ended: no more images", "no more images")),
         ("kill", (1, -9), ("host 127.0.0.2 is gone; its log may say why", "")),
         ("stop", (143, 1), ("", "host 127.0.0.1 has ended: it was stopped")),
+        ("server", (1, 1), (f"{SERVER} has ended by SIGKILL; its log may say why",) * 2),
     ],
 )
 def test_the_end_of_one_is_the_end_of_all(
@@ -84,6 +87,24 @@ def test_the_end_of_one_is_the_end_of_all(
     ended = run_hosts(tmp_path, fate)
     assert tuple(code for code, _, _ in ended) == codes
     assert tuple(failure for _, _, failure in ended) == failures
+    assert left_behind(tmp_path) == []
+
+
+def test_a_port_that_the_scheduler_cannot_have_ends_all(tmp_path: Path) -> None:
+    port = cluster.ports(str(tmp_path))
+    with socket.create_server((NAMES[0], port)):
+        ended = run_hosts(tmp_path, "ok")
+    for code, _, failure in ended:
+        assert code == 1
+        assert failure.startswith("the scheduler process of host 127.0.0.1 has ended with exit code 1; its log may")
+        assert failure.endswith(f"it needs port {port}")
+    assert left_behind(tmp_path) == []
+
+
+def test_a_host_that_cannot_write_why_ends_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / NAMES[0]).mkdir()
+    (tmp_path / NAMES[0] / "output").write_text("a file, where a folder should be")
+    assert [code for code, _, _ in run_hosts(tmp_path, "kill")] == [1, -9]
     assert left_behind(tmp_path) == []
 
 

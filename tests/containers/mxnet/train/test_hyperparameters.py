@@ -162,6 +162,11 @@ def test_top_k_needs_one_right_class() -> None:
         parse(multi_label="1", top_k="2")
 
 
+def test_several_labels_need_several_classes() -> None:
+    with pytest.raises(ContainerError, match=r"num_classes is 1 with multi_label 1; .* at least 2 classes, raise it"):
+        parse(multi_label="1", num_classes="1")
+
+
 def test_everything_the_built_in_algorithm_knows_is_accepted() -> None:
     parsed = parse(multi_label="1", use_weighted_loss="1", use_pretrained_model="1", precision_dtype="float16")
     assert (parsed.multi_label, parsed.use_weighted_loss, parsed.use_pretrained_model) == (1, 1, 1)

@@ -96,6 +96,14 @@ def test_a_weight_that_is_nan_is_seen() -> None:
     assert not learner.is_finite()
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_moving_statistic_that_is_nan_is_seen_on_every_device(devices: int) -> None:
+    learner = Learner(chosen(), contexts=[mx.cpu(number) for number in range(devices)], scored_batch=8)
+    assert learner.is_finite()
+    learner._module._exec_group.aux_arrays[3][-1][:] = float("nan")
+    assert not learner.is_finite()
+
+
 def test_norms_of_an_epoch() -> None:
     norms = Norms()
     assert norms.add({"a_weight": 3.0, "b_weight": 4.0})
