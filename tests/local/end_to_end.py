@@ -22,6 +22,10 @@ from local.synth import synthesise
 # A shell starts background jobs with SIGINT ignored, programs inherit that, and tests of Ctrl-C would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Two workers share the cores: threads of one network that wait for each other do so far longer beside other tests.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[2]
 REGION = "us-east-1"
 # A small network on few images: seconds, and far from good.
