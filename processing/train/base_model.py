@@ -131,9 +131,9 @@ def _chosen_file(channel: str, directory: Path) -> Path:
     if not found:
         raise ContainerError(f"channel {channel} holds no {PREFIX}-NNNN.params; give it a {ARCHIVE} of this layout")
     content = _json(channel, directory / TRAINING_NAME, {})
-    named = content.get("best_params") if isinstance(content, dict) else content
-    if named is None and isinstance(content, dict):
+    if isinstance(content, dict) and content.get("best_params") is None:
         return found[-1]
+    named = content["best_params"] if isinstance(content, dict) else None
     if not isinstance(named, str):
         raise ContainerError(
             f"channel {channel}: {TRAINING_NAME} must be an object whose best_params is a file name; "

@@ -35,10 +35,10 @@ from train.history import EpochResult
 
 KEPT = 2
 JOB, EPOCHS, ARRAYS = "job.json", "epochs.json", "arrays.nd"
-# Of the zip file (RuntimeError: encryption or a method that does not exist), of its JSON or of MXNet's arrays.
+# Of the zip file (RuntimeError: encryption or a method that does not exist), its JSON or MXNet's arrays (MXNetError).
 DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OverflowError,
-    ValueError, TypeError, LookupError, AttributeError, mx.base.MXNetError,
+    ValueError, TypeError, LookupError, AttributeError,
 )  # fmt: skip
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.contract import MESSAGE_LIMIT_BYTES, ContainerError, ml_root
-from train import lifeline
-from train.lifeline import Lifeline, Peer
+from train import meeting
+from train.lifeline import Lifeline
+from train.meeting import Peer
 
 # Where each job finds ports of its own: two jobs may run on one machine. Above the ports that services have, below
 # those that Linux gives to outgoing connections (32768).
@@ -132,8 +133,8 @@ def _peers(hosts: Hosts, job: str, first: str, own: str, port: int) -> list[Peer
     """The hosts that this one is connected with."""
     if hosts.rank == 0:
         others = {name: _address(name) for name in hosts.names[1:]}
-        return lifeline.accept((first, port), job, hosts.names[0], others)
-    return lifeline.connect((first, port), job, hosts.names[hosts.rank], hosts.names[0], source=own)
+        return meeting.accept((first, port), job, hosts.names[0], others)
+    return meeting.connect((first, port), job, hosts.names[hosts.rank], hosts.names[0], source=own)
 
 
 def _variables(hosts: Hosts, first: str, own: str, port: int) -> dict[str, str]:
@@ -187,10 +188,12 @@ def _end(reason: str) -> None:
     """End this process at once: its main thread may be waiting for the lost host where no exception reaches it."""
     path = ml_root() / "output" / "failure"
     try:
-        print(reason, file=sys.stderr, flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(reason.encode(errors="backslashreplace")[:MESSAGE_LIMIT_BYTES])
     except OSError as error:
-        print(f"cannot write {path}: {error.strerror}", file=sys.stderr, flush=True)
+        reason = f"{reason} (and {path} cannot be written: {error.strerror})"
     finally:
-        os._exit(1)
+        try:
+            print(reason, file=sys.stderr, flush=True)
+        finally:
+            os._exit(1)

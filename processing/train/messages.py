@@ -2,14 +2,12 @@
 
 import io
 import json
-import socket
 from typing import Any
 
 import numpy as np
 
 # An object with this one key stands for an array.
 PLACE = "$array"
-HELLO_BYTES = 4096
 
 
 def encode(value: object) -> bytes:
@@ -36,20 +34,3 @@ def decode(blob: bytes) -> Any:
             return parts[f"arr_{found[PLACE]}"] if found.keys() == {PLACE} else found
 
         return json.loads(parts["arr_0"].tobytes(), object_hook=unplaced)
-
-
-def send_hello(connected: socket.socket, job: str, host: str) -> None:
-    """Say who this is, as a line of JSON."""
-    connected.sendall(json.dumps({"job": job, "host": host}).encode() + b"\n")
-
-
-def receive_hello(connected: socket.socket) -> tuple[str, str]:
-    """(job, host) of who is at the other end; ValueError where it says something else, OSError where nothing."""
-    # Unbuffered, so that nothing behind the line is read.
-    with connected.makefile("rb", buffering=0) as file:
-        line = file.readline(HELLO_BYTES)
-    try:
-        content = json.loads(line)
-        return str(content["job"]), str(content["host"])
-    except (ValueError, LookupError, TypeError):
-        raise ValueError("no greeting of a host") from None
