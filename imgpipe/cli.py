@@ -246,7 +246,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "imgpipe"
-        message = error.format_message()  # empty where the help has been shown instead
+        # Empty where the help has been shown instead. Typer puts the kind of the error it caught before a choice's.
+        message = error.format_message().replace("Value error, ", "")
         return (f"error: {message} See `{command} --help`." if message else "", error.exit_code)
     if isinstance(error, CommandError | LocalRunError):
         return f"error: {error}", FAILED

@@ -102,7 +102,8 @@ def test_wrong_arguments(imgpipe: CommandLine, tmp_path: Path, arguments: list[s
     [
         (["run", "--dta", "x"], "No such option: --dta"),
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["run", "--runtime", "podman"], "'podman' is not one of 'auto', 'process', 'docker'"),
+        (["run", "--runtime", "podman"], "'--runtime': 'podman' is not one of 'auto', 'process', 'docker'"),
+        (["run", "--pipeline", "tuning"], "'--pipeline': 'tuning' is not one of 'train', 'tune', 'retrain'"),
         (["upload"], "Missing argument 'folder'"),
     ],
 )
