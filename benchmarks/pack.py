@@ -15,10 +15,9 @@ from benchmarks.against_limits import limit, scale
 from benchmarks.bench import QUICK, Bench, Sizes
 from benchmarks.contestants import OURS, ROOT, Im2rec, Imgpipe, older_opencv
 from benchmarks.machine import machine, our_versions, peer_versions
-from benchmarks.measure import BenchmarkError
 from benchmarks.pictures import load_base
-from benchmarks.program import positive, read_json, write_json
-from benchmarks.report import MEBIBYTE, markdown, summary
+from benchmarks.program import carry_out, positive, write_json
+from benchmarks.report import MEBIBYTE, summary
 
 HOME = ROOT / ".imgpipe" / "benchmarks"
 DEFAULT_ROUNDS = 5
@@ -34,17 +33,7 @@ WORKLOADS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the JSON; returns the exit code: 0 whether or not targets are met, 1 where it cannot."""
-    options = _parser().parse_args(arguments)
-    options.rounds = options.rounds or (1 if options.quick else DEFAULT_ROUNDS)
-    try:
-        if options.table:
-            print(markdown(read_json(options.json)))
-        else:
-            _measure(options)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return carry_out(_parser().parse_args(arguments), _measure, rounds=DEFAULT_ROUNDS)
 
 
 def _measure(options: argparse.Namespace) -> None:

@@ -16,8 +16,8 @@ from benchmarks import pictures
 from benchmarks.contestants import OURS, ROOT
 from benchmarks.machine import machine
 from benchmarks.measure import BenchmarkError, run
-from benchmarks.program import positive, read_json, write_json
-from benchmarks.report import MEBIBYTE, Figure, Result, markdown, summary
+from benchmarks.program import carry_out, positive, write_json
+from benchmarks.report import MEBIBYTE, Figure, Result, summary
 from benchmarks.trainers import Contestant, Job, ModuleFit, OurTrainer, Training
 
 HOME = ROOT / ".imgpipe" / "benchmarks"
@@ -58,17 +58,7 @@ QUICK = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write the JSON; returns the exit code: 0 whether or not targets are met, 1 where it cannot."""
-    options = _parser().parse_args(arguments)
-    options.rounds = options.rounds or (1 if options.quick else DEFAULT_ROUNDS)
-    try:
-        if options.table:
-            print(markdown(read_json(options.json)))
-        else:
-            _measure(options)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return carry_out(_parser().parse_args(arguments), _measure, rounds=DEFAULT_ROUNDS)
 
 
 def _measure(options: argparse.Namespace) -> None:
