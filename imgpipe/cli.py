@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,7 +15,14 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from imgpipe import __version__
+from imgpipe.commands.endpoint import endpoint
+from imgpipe.commands.errors import errors
+from imgpipe.commands.monitor import monitor
+from imgpipe.commands.predict import predict
+from imgpipe.commands.serve import serve
+from imgpipe.commands.transform import transform
 from imgpipe.errors import CommandError
+from imgpipe.options import Environment, Local, Params, Pipeline, PipelineChoice, RuntimeChoice
 from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, check_environment, parse_parameters
 from local.errors import LocalRunError, explain_os_error
 
@@ -33,28 +39,6 @@ app = typer.Typer(
     add_completion=False,
 )
 console = Console()
-
-
-class RuntimeChoice(str, Enum):
-    """How containers run: Docker where it answers, or as plain processes."""
-
-    auto = "auto"
-    process = "process"
-    docker = "docker"
-
-
-class PipelineChoice(str, Enum):
-    """The pipelines of an environment, see local.pipeline.PIPELINE_OUTPUTS."""
-
-    train = "train"
-    tune = "tune"
-    retrain = "retrain"
-
-
-Environment = Annotated[str, typer.Option("--env", help="Environment: a file of environments/.")]
-Pipeline = Annotated[PipelineChoice, typer.Option("--pipeline", help="Which of the environment's pipelines.")]
-Local = Annotated[bool, typer.Option("--local", help="Versions that local runs registered, in place of deployed ones.")]
-Params = Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A pipeline parameter.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -216,6 +200,10 @@ def approve(
         else:
             Deployed(env).set_approval(chosen, wanted)
     _say(f"{chosen.arn}: {wanted}")
+
+
+for command in (predict, serve, endpoint, transform, monitor, errors):
+    app.command()(command)
 
 
 def _versions(env: str, *, local: bool) -> list[ModelVersion]:

@@ -14,7 +14,11 @@ from local.storage import all_files
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 HOME: Final = ROOT / ".imgpipe"
-INTERPRETERS: Final = {"imaging": Path(sys.executable), "mxnet": ROOT / ".venv-mxnet" / "bin" / "python"}
+INTERPRETERS: Final = {
+    "imaging": Path(sys.executable),
+    "mxnet": ROOT / ".venv-mxnet" / "bin" / "python",
+    "serve": Path(sys.executable),
+}
 
 # The default of infra.settings.EnvironmentSettings.project; the command line does not import infrastructure code.
 DEFAULT_PROJECT: Final = "imgpipe"

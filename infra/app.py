@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import aws_cdk as cdk
 
+from infra.classification_stack import ClassificationStack
 from infra.dataset_stack import DatasetStack
 from infra.definition import definitions_of
 from infra.environments import ROOT
 from infra.errors import InfraError
+from infra.monitoring_stack import MonitoringStack
 from infra.nag import add_checks
+from infra.serving_stack import ServingStack
 from infra.settings import EnvironmentSettings
 from infra.training_stack import TrainingStack
+
+
+class _Shared(TypedDict):
+    """What every stack but the first takes: the buckets by their names, and the images' source."""
+
+    settings: EnvironmentSettings
+    data_bucket: str
+    artifact_bucket: str
+    processing: Path
 
 
 def build_app(
@@ -41,16 +53,23 @@ def build_app(
         default_stack_synthesizer=cdk.DefaultStackSynthesizer(),
     )
     dataset = DatasetStack(app, f"{settings.prefix}-dataset", settings=settings)
-    training = TrainingStack(
-        app,
-        f"{settings.prefix}-training",
+    shared = _Shared(
         settings=settings,
         data_bucket=dataset.data_bucket.name,
         artifact_bucket=dataset.artifact_bucket.name,
         processing=processing or ROOT / "processing",
+    )
+    training = TrainingStack(
+        app,
+        f"{settings.prefix}-training",
         definitions=definitions() if definitions else definitions_of(settings),
+        **shared,
     )
     training.add_stack_dependency(dataset)
+    serving = ServingStack(app, f"{settings.prefix}-serving", **shared)
+    serving.add_stack_dependency(training)
+    for name, kind in {"classification": ClassificationStack, "monitoring": MonitoringStack}.items():
+        kind(app, f"{settings.prefix}-{name}", **shared).add_stack_dependency(serving)
     for key, value in {"project": settings.project, "environment": settings.environment, **settings.tags}.items():
         cdk.Tags.of(app).add(key, value)
     add_checks(app)

@@ -120,6 +120,7 @@ class TrainingStack(EnvironmentStack):
             placeholders.LIST_TRIALS_FUNCTION_ARN: functions.list_trials.function_arn,
             placeholders.IMAGING_IMAGE_URI: images.imaging.image_uri,
             placeholders.MXNET_IMAGE_URI: images.mxnet.image_uri,
+            placeholders.SERVE_IMAGE_URI: images.serve.image_uri,
             placeholders.MODEL_PACKAGE_GROUP_NAME: self.model_group.group_name,
         }
 

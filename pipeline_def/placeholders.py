@@ -18,6 +18,7 @@ LIST_TRIALS_FUNCTION_ARN: Final = "ListTrialsFunctionArn"
 IMAGING_IMAGE_URI: Final = "ImagingImageUri"
 MXNET_IMAGE_URI: Final = "MxnetImageUri"
 MXNET_GPU_IMAGE_URI: Final = "MxnetGpuImageUri"
+SERVE_IMAGE_URI: Final = "ServeImageUri"
 MODEL_PACKAGE_GROUP_NAME: Final = "ModelPackageGroupName"
 
 NAMES: Final = frozenset(
@@ -31,6 +32,7 @@ NAMES: Final = frozenset(
         IMAGING_IMAGE_URI,
         MXNET_IMAGE_URI,
         MXNET_GPU_IMAGE_URI,
+        SERVE_IMAGE_URI,
         MODEL_PACKAGE_GROUP_NAME,
     }
 )

@@ -1,4 +1,4 @@
-"""Typed settings of one environment, loaded from environments/<name>.yaml."""
+"""All that the stacks of one environment depend on, and what must hold between the sections."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
+from infra.settings.classification import ClassificationSettings
+from infra.settings.monitoring import MonitoringSettings
+from infra.settings.serving import ServingSettings
 from pipeline_def.settings import PipelineSettings
 
 # The values that CloudWatch Logs takes: PutRetentionPolicy, parameter retentionInDays.
@@ -64,11 +67,25 @@ class EnvironmentSettings(BaseModel):
         default_factory=dict, max_length=40, description="Tags of every resource, besides project and environment"
     )
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings, description="The pipeline itself")
+    serving: ServingSettings = Field(default_factory=ServingSettings, description="The endpoint")
+    classification: ClassificationSettings = Field(
+        default_factory=ClassificationSettings, description="The workflow that classifies images in S3"
+    )
+    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings, description="The endpoint's monitor")
 
     @property
     def prefix(self) -> str:
         """`<project>-<environment>`, the start of every name."""
         return f"{self.project}-{self.environment}"
+
+    def state_machine_name(self, purpose: str) -> str:
+        """Name of a state machine: deploy, classify, ..."""
+        return f"{self.prefix}-{purpose}"
+
+    @property
+    def endpoint_name(self) -> str:
+        """Name of the endpoint; an instance endpoint cannot become a serverless one, so they have different names."""
+        return f"{self.prefix}-serverless" if self.serving.kind == "serverless" else self.prefix
 
     def bucket_name(self, purpose: str, *, account: str) -> str:
         """Name of a bucket; the account and region make it unique, so that no random part is needed."""

@@ -1,0 +1,20 @@
+"""Settings of the monitor that compares what an endpoint sees with what its model was tested on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline_def.settings.section import InstanceType, Section
+
+
+class MonitoringSettings(Section):
+    """When the monitor runs, from when on it speaks of drift, and what follows."""
+
+    every_hours: int = Field(24, ge=1, le=168, description="Hours between two runs, each over the hours since the last")
+    instance_type: InstanceType = Field("ml.m5.large", description="Instance of the monitoring job")
+    min_records: int = Field(
+        100, ge=20, le=1_000_000, description="Captured images below which a window is not compared"
+    )
+    retrain_on_drift: bool = Field(False, description="true: the drift alarm starts an execution of retrain")
+    retrain_cool_down_days: int = Field(7, ge=1, le=365, description="Days between two starts by the drift alarm")
+    retrain_monthly_limit: int = Field(2, ge=1, le=31, description="Starts by the drift alarm within 30 days, at most")
