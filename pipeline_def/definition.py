@@ -14,12 +14,14 @@ from sagemaker.mlops.workflow.pipeline import Pipeline  # isort: skip
 from sagemaker.mlops.workflow.pipeline_experiment_config import PipelineExperimentConfig  # isort: skip
 
 from pipeline_def.parameters import build_parameters
-from pipeline_def.pipelines import retrain, train, tune
+from pipeline_def.pipelines import retrain, train, transform, tune
 from pipeline_def.placeholders import EXECUTION_ROLE_ARN, placeholder
 from pipeline_def.settings import PIPELINES, PipelineSettings
-from pipeline_def.steps.context import Context
+from pipeline_def.steps.context import Context, TransformContext
 from pipeline_def.steps.register import DEFINITION_VERSION
+from pipeline_def.transform_parameters import build_transform_parameters
 
+# The pipelines that end with a registered model; `transform` uses one.
 _STEPS: Final[Mapping[str, Callable[[Context], list[Any]]]] = {
     "train": train.steps,
     "tune": tune.steps,
@@ -33,19 +35,15 @@ def build_definition(settings: PipelineSettings, *, pipeline: str, region: str) 
     `pipeline` is one of PIPELINES, else ValueError. Needs neither credentials nor network. Placeholders are some of
     `pipeline_def.placeholders.NAMES`.
     """
-    if pipeline not in _STEPS:
+    if pipeline not in PIPELINES:
         raise ValueError(f"pipeline {pipeline!r} is unknown: use one of {', '.join(PIPELINES)}")
-    context = Context(
-        session=offline_session(region),
-        region=region,
-        settings=settings,
-        parameters=build_parameters(settings, pipeline=pipeline),
-    )
+    session = offline_session(region)
+    parameters, steps = _contents(settings, session, pipeline=pipeline, region=region)
     built = Pipeline(
         name=pipeline,  # not part of the definition
-        parameters=context.parameters.all(),
-        steps=_STEPS[pipeline](context),
-        sagemaker_session=context.session,
+        parameters=parameters,
+        steps=steps,
+        sagemaker_session=session,
         pipeline_experiment_config=_experiment(settings),
     )
     definition = _prune(json.loads(built.definition()))
@@ -53,6 +51,18 @@ def build_definition(settings: PipelineSettings, *, pipeline: str, region: str) 
         definition["MlflowConfig"] = {"MlflowResourceArn": settings.tracking_server_arn}
     text = json.dumps(definition, indent=1, ensure_ascii=True, allow_nan=False)
     return _stamp(text.replace(STAND_IN_ROLE_ARN, placeholder(EXECUTION_ROLE_ARN)))
+
+
+def _contents(settings: PipelineSettings, session: Any, *, pipeline: str, region: str) -> tuple[list[Any], list[Any]]:
+    """The parameters and the steps of a pipeline."""
+    if pipeline == "transform":
+        to_transform = TransformContext(
+            session=session, region=region, settings=settings, parameters=build_transform_parameters(settings)
+        )
+        return to_transform.parameters.all(), transform.steps(to_transform)
+    parameters = build_parameters(settings, pipeline=pipeline)
+    context = Context(session=session, region=region, settings=settings, parameters=parameters)
+    return parameters.all(), _STEPS[pipeline](context)
 
 
 def _experiment(settings: PipelineSettings) -> PipelineExperimentConfig | None:

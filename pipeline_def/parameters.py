@@ -12,6 +12,7 @@ from pipeline_def.hyperparameters import Hyperparameter, TrainingImage, table
 from pipeline_def.placeholders import DATA_BUCKET, placeholder
 from pipeline_def.settings import PipelineSettings
 from pipeline_def.settings.evaluate import GATE_METRICS
+from pipeline_def.settings.package import PRECISIONS
 
 # The value of BaseModelUri that lets Resolve find the newest approved version.
 LATEST_APPROVED: Final = "latest-approved"
@@ -53,6 +54,8 @@ class Parameters:
     threshold_precision: Parameter
     gates: dict[str, Parameter]
     champion_margin: Parameter
+    model_precision: Parameter
+    max_accuracy_drop: Parameter
     model_approval_status: Parameter
     hyperparameters: dict[str, Parameter]
 
@@ -115,6 +118,10 @@ def build_parameters(settings: PipelineSettings, *, pipeline: str) -> Parameters
             if metric in evaluate.gates
         },
         champion_margin=ParameterFloat("ChampionMargin", default_value=evaluate.champion_margin),
+        model_precision=ParameterString(
+            "ModelPrecision", default_value=settings.package.precision, enum_values=list(PRECISIONS)
+        ),
+        max_accuracy_drop=ParameterFloat("MaxAccuracyDrop", default_value=settings.package.max_accuracy_drop),
         model_approval_status=ParameterString(
             "ModelApprovalStatus",
             default_value=settings.registry.approval_status,

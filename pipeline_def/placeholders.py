@@ -15,6 +15,7 @@ EXECUTION_ROLE_ARN: Final = "ExecutionRoleArn"
 RESOLVE_FUNCTION_ARN: Final = "ResolveFunctionArn"
 CHECK_BASE_FUNCTION_ARN: Final = "CheckBaseFunctionArn"
 LIST_TRIALS_FUNCTION_ARN: Final = "ListTrialsFunctionArn"
+PLAN_TRANSFORM_FUNCTION_ARN: Final = "PlanTransformFunctionArn"
 IMAGING_IMAGE_URI: Final = "ImagingImageUri"
 MXNET_IMAGE_URI: Final = "MxnetImageUri"
 MXNET_GPU_IMAGE_URI: Final = "MxnetGpuImageUri"
@@ -29,6 +30,7 @@ NAMES: Final = frozenset(
         RESOLVE_FUNCTION_ARN,
         CHECK_BASE_FUNCTION_ARN,
         LIST_TRIALS_FUNCTION_ARN,
+        PLAN_TRANSFORM_FUNCTION_ARN,
         IMAGING_IMAGE_URI,
         MXNET_IMAGE_URI,
         MXNET_GPU_IMAGE_URI,

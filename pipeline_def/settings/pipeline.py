@@ -9,13 +9,15 @@ from typing_extensions import Self
 
 from pipeline_def.hyperparameters import table
 from pipeline_def.settings.evaluate import EvaluateSettings
+from pipeline_def.settings.package import PackageSettings
 from pipeline_def.settings.preprocess import PreprocessSettings
 from pipeline_def.settings.section import InstanceType, Section
 from pipeline_def.settings.train import TrainSettings
+from pipeline_def.settings.transform import TransformSettings
 from pipeline_def.settings.tune import TuneSettings
 
 # Of each environment, in the order in which they are deployed.
-PIPELINES: Final = ("train", "tune", "retrain")
+PIPELINES: Final = ("train", "tune", "retrain", "transform")
 S3Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")]
 # What the built-in image has weights for: hyperparameter use_pretrained_model in AWS's documentation.
 PRETRAINED_IMAGE_SIZE: Final = 224
@@ -29,10 +31,10 @@ class RegistrySettings(Section):
         "PendingManualApproval", description="Status of a new model package"
     )
     inference_instance_types: tuple[InstanceType, ...] = Field(
-        ("ml.m5.large", "ml.c5.large", "ml.g4dn.xlarge"), min_length=1, description="Where the model may be served"
+        ("ml.m5.large", "ml.c5.large", "ml.c6i.large"), min_length=1, description="Where the model may be served"
     )
     transform_instance_types: tuple[InstanceType, ...] = Field(
-        ("ml.m5.large", "ml.g4dn.xlarge"), min_length=1, description="Where batch transform may run it"
+        ("ml.m5.large", "ml.c5.large"), min_length=1, description="Where batch transform may run it"
     )
     intended_use: str = Field(
         "Classification of images into the classes of its training data",
@@ -62,7 +64,9 @@ class PipelineSettings(Section):
     train: TrainSettings = Field(default_factory=TrainSettings)
     tune: TuneSettings = Field(default_factory=TuneSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    package: PackageSettings = Field(default_factory=PackageSettings)
     registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    transform: TransformSettings = Field(default_factory=TransformSettings)
 
     @model_validator(mode="after")
     def _check_pretrained(self) -> Self:

@@ -21,19 +21,19 @@ from sagemaker.mlops.workflow.steps import CacheConfig
 from pipeline_def.parameters import Parameters
 from pipeline_def.placeholders import ARTIFACT_BUCKET, placeholder
 from pipeline_def.settings import PipelineSettings
+from pipeline_def.transform_parameters import TransformParameters
 
 EXECUTIONS_PREFIX: Final = "executions"  # expires by a lifecycle rule
 MODELS_PREFIX: Final = "models"  # never expires: registered versions point here
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
-    """Shared by the builders of one definition."""
+class Shared:
+    """Shared by the builders of one definition, whichever parameters it has."""
 
     session: PipelineSession
     region: str
     settings: PipelineSettings
-    parameters: Parameters
 
     def cache(self) -> CacheConfig:
         """Caching of a step whose arguments name all that its result depends on."""
@@ -44,6 +44,20 @@ class Context:
         """An S3 URI below this execution's own prefix, so that concurrent executions never share a key."""
         root = f"s3://{placeholder(ARTIFACT_BUCKET)}/{prefix}"
         return Join(on="/", values=[root, ExecutionVariables.PIPELINE_EXECUTION_ID, *path])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Shared):
+    """Of a pipeline that ends with a registered model."""
+
+    parameters: Parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformContext(Shared):
+    """Of the pipeline that uses one."""
+
+    parameters: TransformParameters
 
 
 def service_retries() -> list[RetryPolicy]:

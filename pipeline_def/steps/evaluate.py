@@ -44,12 +44,14 @@ def evaluate_step(
     )
 
 
-def evaluation_container(context: Context, program: str, arguments: list[Text] | None = None) -> Container:
-    """A program of the MXNet image on the machine that the settings give to evaluation and packaging."""
+def evaluation_container(
+    context: Context, program: str, arguments: list[Text] | None = None, *, image: str = MXNET_IMAGE_URI
+) -> Container:
+    """A program on the machine that the settings give to evaluation and packaging, by default of the MXNet image."""
     settings = context.settings.evaluate
     return Container(
         program=program,
-        image=MXNET_IMAGE_URI,
+        image=image,
         instance_type=context.parameters.evaluation_instance_type,
         volume_size_gb=settings.volume_size_gb,
         max_runtime_minutes=settings.max_runtime_minutes,

@@ -16,7 +16,7 @@ from sagemaker.mlops.workflow.steps import ProcessingStep
 
 from pipeline_def.placeholders import placeholder
 from pipeline_def.sdk import STAND_IN_ROLE_ARN
-from pipeline_def.steps.context import Context, job_retries
+from pipeline_def.steps.context import Shared, job_retries
 
 Text: TypeAlias = "str | PipelineVariable"
 
@@ -36,7 +36,7 @@ class Container:
 
 
 def processing_step(
-    context: Context,
+    context: Shared,
     container: Container,
     *,
     name: str,

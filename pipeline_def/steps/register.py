@@ -16,14 +16,20 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.steps import ProcessingStep
 
-from pipeline_def.placeholders import IMAGING_IMAGE_URI, MODEL_PACKAGE_GROUP_NAME, MXNET_IMAGE_URI, placeholder
+from pipeline_def.placeholders import (
+    IMAGING_IMAGE_URI,
+    MODEL_PACKAGE_GROUP_NAME,
+    MXNET_IMAGE_URI,
+    SERVE_IMAGE_URI,
+    placeholder,
+)
 from pipeline_def.steps.context import Context, service_retries
 from pipeline_def.steps.model_card import model_card
-from pipeline_def.steps.package import PACKAGE_FILE
+from pipeline_def.steps.package import PACKAGE, PACKAGE_FILE, SERVING
 from pipeline_def.steps.processing import Text, json_value, output_uri
-from pipeline_def.steps.trainer import builtin_image_uri, trainer_image
+from pipeline_def.steps.trainer import trainer_image
 
-CONTENT_TYPES: Final = ["image/jpeg", "image/png", "application/x-image"]
+CONTENT_TYPES: Final = ["image/jpeg", "image/png", "application/x-image", "application/json"]
 DEFINITION_VERSION: Final = "definition-version"  # replaced by the hash of the definition that holds it
 JSON: Final = "application/json"
 
@@ -45,7 +51,12 @@ class _Model:
 
 
 def register_step(
-    context: Context, preprocess: ProcessingStep, evaluate: ProcessingStep, package: ProcessingStep, lineage: Lineage
+    context: Context,
+    preprocess: ProcessingStep,
+    evaluate: ProcessingStep,
+    package: ProcessingStep,
+    smoke_test: ProcessingStep,
+    lineage: Lineage,
 ) -> ModelStep:
     """Registers what `package` collected; every URI of the version lies below the prefix that never expires."""
     registry = context.settings.registry
@@ -64,8 +75,7 @@ def register_step(
         drift_check_baselines=DriftCheckBaselines(model_data_statistics=baseline),
         approval_status=context.parameters.model_approval_status,
         container_def_list=[
-            # The built-in image serves this artifact layout, whichever trainer wrote it.
-            {"Image": builtin_image_uri(context.region), "ModelDataUrl": _packaged(package, "model.tar.gz")}
+            {"Image": placeholder(SERVE_IMAGE_URI), "ModelDataUrl": _packaged(package, "model.tar.gz", SERVING)}
         ],
         customer_metadata_properties=_metadata(context, package, lineage),
         domain="COMPUTER_VISION",
@@ -78,11 +88,17 @@ def register_step(
         description="Adds a version to the model package group; a person approves it.",
         step_args=create_model_package_from_containers(context.session, **request),
         retry_policies=service_retries(),
+        depends_on=[smoke_test],
     )
 
 
-def _packaged(package: ProcessingStep, file: str) -> PipelineVariable:
-    return Join(on="/", values=[output_uri(package, "package"), file])
+def _packaged(package: ProcessingStep, file: str, output: str = PACKAGE) -> PipelineVariable:
+    return Join(on="/", values=[output_uri(package, output), file])
+
+
+def _served(package: ProcessingStep, path: str) -> Text:
+    """A fact about the served model, from package.json."""
+    return json_value(package, PACKAGE_FILE, f"serving.{path}").to_string()
 
 
 def _metadata(context: Context, package: ProcessingStep, lineage: Lineage) -> dict[str, Text]:
@@ -92,6 +108,13 @@ def _metadata(context: Context, package: ProcessingStep, lineage: Lineage) -> di
         "num_classes": json_value(package, PACKAGE_FILE, "num_classes").to_string(),
         "labels_uri": _packaged(package, "labels.json"),
         "report_uri": _packaged(package, "report.html"),
+        "evaluation_uri": _packaged(package, "evaluation.json"),
+        "baseline_uri": _packaged(package, "baseline.json"),
+        "sample_uri": _packaged(package, "sample.json", SERVING),
+        "served_model_sha256": _served(package, "model_sha256"),
+        "served_precision": _served(package, "precision"),
+        "image_shape": _served(package, "image_shape"),
+        "resize": _served(package, "resize"),
         # The copy that never expires: retraining starts from it, and it is the champion of later evaluations.
         "training_artifact_uri": _packaged(package, "model.tar.gz"),
         "training_artifact_sha256": json_value(package, PACKAGE_FILE, "training_artifact_sha256").to_string(),
@@ -101,6 +124,7 @@ def _metadata(context: Context, package: ProcessingStep, lineage: Lineage) -> di
         # Tags of our images are hashes of their content.
         "imaging_image": placeholder(IMAGING_IMAGE_URI),
         "mxnet_image": placeholder(MXNET_IMAGE_URI),
+        "serve_image": placeholder(SERVE_IMAGE_URI),
         "trainer_image": trainer_image(context),
         **lineage.metadata,
     }

@@ -15,7 +15,13 @@ from local.errors import LocalRunError
 from local.executor.definition import Definition
 from local.ranges import check_ranges, check_values
 from pipeline_def.parameters import threshold_name
-from pipeline_def.settings import MAX_GROUP_BY_CHARACTERS, EvaluateSettings, PreprocessSettings, TuneSettings
+from pipeline_def.settings import (
+    MAX_GROUP_BY_CHARACTERS,
+    EvaluateSettings,
+    PackageSettings,
+    PreprocessSettings,
+    TuneSettings,
+)
 from pipeline_def.settings.evaluate import GATE_METRICS
 
 ROOT = Path(__file__).parents[3]
@@ -24,6 +30,7 @@ SETTINGS = {
     "EvaluationTopK": EvaluateSettings.model_fields["top_k"],
     "ImageSize": PreprocessSettings.model_fields["image_size"],
     "ImagesPerClass": PreprocessSettings.model_fields["images_per_class"],
+    "MaxAccuracyDrop": PackageSettings.model_fields["max_accuracy_drop"],
     "MaxRejectedFraction": PreprocessSettings.model_fields["max_rejected_fraction"],
     "Quality": PreprocessSettings.model_fields["quality"],
     "ResizeShortSide": PreprocessSettings.model_fields["resize"],

@@ -22,7 +22,12 @@ FILES = {
         "metrics": {name: {"value": 0.91 if more else 0.04} for name, more in GATE_METRICS.items()},
         "champion": {"worse_by": 0.01},
     },
-    "package.json": {"training_artifact_sha256": "ab" * 32, "content_hash": "sha256:" + "cd" * 32, "num_classes": 3},
+    "package.json": {
+        "training_artifact_sha256": "ab" * 32,
+        "content_hash": "sha256:" + "cd" * 32,
+        "num_classes": 3,
+        "serving": {"model_sha256": "ef" * 32, "precision": "fp32", "image_shape": "3x64x64", "resize": "64"},
+    },
 }
 
 
@@ -38,6 +43,7 @@ def substituted(definition: str) -> str:
         "ImagingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:imaging",
         "MxnetImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet",
         "MxnetGpuImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet-gpu",
+        "ServeImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:serve",
         "ModelPackageGroupName": "imgpipe-dev",
     }
     return substitute(definition, {name: values[name] for name in find(definition)})

@@ -19,7 +19,7 @@ from pipeline_def.definition import build_definition
 from pipeline_def.hyperparameters import NOT_SETTABLE, Hyperparameter, table
 from pipeline_def.settings import PipelineSettings
 
-STEPS = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "Register", "BelowThreshold"]
+STEPS = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "SmokeTest", "Register", "BelowThreshold"]
 REQUESTS = {
     "Processing": ("CreateProcessingJob", {"ProcessingJobName": "job"}),
     "Training": ("CreateTrainingJob", {"TrainingJobName": "job"}),
@@ -81,7 +81,7 @@ def test_resolved_arguments_are_accepted_by_the_service_model(definition: str) -
             report = ParamValidator().validate(step["Arguments"] | added, shape)
             assert not report.has_errors(), f"{name}: {report.generate_report()}"
             checked += 1
-    assert checked == 4 + len(_job_steps(definition)) + ("Pack" in _names(definition))
+    assert checked == 5 + len(_job_steps(definition)) + ("Pack" in _names(definition))
 
 
 def _hyperparameters(step: dict[str, Any]) -> dict[str, str]:
@@ -138,12 +138,27 @@ def test_inputs_come_from_the_producing_step_and_never_from_a_join_of_the_consum
 def test_what_is_registered_lies_where_nothing_expires(definition: str) -> None:
     request = resolved_steps(definition)["Register"]["Arguments"]
     kept = "s3://imgpipe-artifacts/models/abc123def456/package/"
-    assert request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == f"{kept}model.tar.gz"
+    served = "s3://imgpipe-artifacts/models/abc123def456/serving/"
+    assert request["InferenceSpecification"]["Containers"][0]["ModelDataUrl"] == f"{served}model.tar.gz"
+    assert request["CustomerMetadataProperties"]["sample_uri"] == f"{served}sample.json"
+    assert request["CustomerMetadataProperties"]["baseline_uri"] == f"{kept}baseline.json"
     assert request["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"] == f"{kept}evaluation.json"
     assert request["ModelMetrics"]["ModelDataQuality"]["Statistics"]["S3Uri"] == f"{kept}baseline.json"
     assert request["DriftCheckBaselines"]["ModelDataQuality"]["Statistics"]["S3Uri"] == f"{kept}baseline.json"
     assert request["CustomerMetadataProperties"]["labels_uri"] == f"{kept}labels.json"
     assert request["CustomerMetadataProperties"]["training_artifact_uri"] == f"{kept}model.tar.gz"
+
+
+def test_the_version_is_served_by_our_serving_image_after_its_smoke_test(definition: str) -> None:
+    steps = resolved_steps(definition)
+    container = steps["Register"]["Arguments"]["InferenceSpecification"]["Containers"][0]
+    smoke = steps["SmokeTest"]["Arguments"]
+    assert container["Image"] == smoke["AppSpecification"]["ImageUri"]
+    assert container["Image"].endswith("/assets:serve")
+    [served] = smoke["ProcessingInputs"]
+    assert f"{served['S3Input']['S3Uri']}/model.tar.gz" == container["ModelDataUrl"]
+    register = next(step for step in Definition.parse(definition).steps if step.name == "Register")
+    assert "SmokeTest" in register.depends_on
 
 
 def test_customer_metadata_keeps_the_services_limits(definition: str) -> None:
@@ -157,7 +172,12 @@ def test_customer_metadata_keeps_the_services_limits(definition: str) -> None:
 
 def test_every_image_content_type_is_registered(definition: str) -> None:
     specification = resolved_steps(definition)["Register"]["Arguments"]["InferenceSpecification"]
-    assert specification["SupportedContentTypes"] == ["image/jpeg", "image/png", "application/x-image"]
+    assert specification["SupportedContentTypes"] == [
+        "image/jpeg",
+        "image/png",
+        "application/x-image",
+        "application/json",
+    ]
 
 
 def _cache_key(steps: dict[str, dict[str, Any]], name: str) -> str:

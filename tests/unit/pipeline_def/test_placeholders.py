@@ -26,7 +26,7 @@ def test_placeholders_of_a_definition_are_the_known_ones(definition: str) -> Non
 def test_the_substituted_definition_parses_whatever_the_values_hold(definition: str, value: str) -> None:
     document = json.loads(substitute(definition, dict.fromkeys(find(definition), value)))
     [group] = [step for step in document["Steps"] if step["Name"] == "Gate"]
-    register = group["Arguments"]["IfSteps"][1]
+    register = group["Arguments"]["IfSteps"][-1]
     assert register["Arguments"]["ModelPackageGroupName"] == value
 
 

@@ -104,7 +104,14 @@ def test_a_base_model_brings_its_weights_and_the_card_says_no_other() -> None:
 
 def test_package_is_told_the_network_for_artifacts_without_a_record(definition: str) -> None:
     package = resolved_steps(definition, overrides={"NumLayers": "50", "ImageSize": "96"})["Package"]["Arguments"]
-    assert package["AppSpecification"]["ContainerArguments"] == ["--num-layers", "50", "--image-shape", "3,96,96"]
+    assert package["AppSpecification"]["ContainerArguments"][:4] == ["--num-layers", "50", "--image-shape", "3,96,96"]
+
+
+def test_an_execution_chooses_how_precise_the_served_model_is(definition: str) -> None:
+    changed = {"ModelPrecision": "int8", "MaxAccuracyDrop": "0.02"}
+    package = resolved_steps(definition, overrides=changed)["Package"]["Arguments"]
+    options = ["--precision", "int8", "--max-accuracy-drop", "0.02"]
+    assert package["AppSpecification"]["ContainerArguments"][4:] == options
 
 
 def test_the_base_model_is_the_newest_approved_one_unless_told_otherwise(retrain: str, own: str) -> None:
