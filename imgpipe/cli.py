@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from imgpipe import __version__
+from imgpipe.commands.approve import approve
 from imgpipe.commands.endpoint import endpoint
 from imgpipe.commands.errors import errors
 from imgpipe.commands.monitor import monitor
@@ -181,28 +182,7 @@ def models(
         _say(f"Kept in {versions.registry_of(HOME, env).directory}: remove that folder to start with version 1 again.")
 
 
-@app.command()
-def approve(
-    version: Annotated[int, typer.Argument(help="Number of the model version.")],
-    env: Environment = "dev",
-    local: Local = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Reject it instead.")] = False,
-) -> None:
-    """Approve a model version: it becomes the champion, and the base that retraining starts from."""
-    from imgpipe import versions
-    from imgpipe.deployed import Deployed, service_errors_in_one_line
-
-    wanted = "Rejected" if reject else "Approved"
-    with service_errors_in_one_line():
-        chosen = versions.pick(_versions(env, local=local), version)
-        if local:
-            versions.registry_of(HOME, env).set_approval(version, wanted)
-        else:
-            Deployed(env).set_approval(chosen, wanted)
-    _say(f"{chosen.arn}: {wanted}")
-
-
-for command in (predict, serve, endpoint, transform, monitor, errors):
+for command in (approve, predict, serve, endpoint, transform, monitor, errors):
     app.command()(command)
 
 

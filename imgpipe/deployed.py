@@ -43,23 +43,28 @@ class Deployed:
         settings = environment_settings(environment)
         self._environment = environment
         self._region = settings.region
-        self._stack = f"{settings.project}-{environment}-training"
-        self._outputs = self._read_outputs()
+        self._prefix = f"{settings.project}-{environment}"
+        self._outputs = self._read_outputs(f"{self._prefix}-training")
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A client of a service in the environment's region."""
         return boto3.client(service, region_name=self._region)  # type: ignore[call-overload]
 
-    def _read_outputs(self) -> Mapping[str, str]:
+    def _read_outputs(self, name: str) -> Mapping[str, str]:
         try:
-            [stack] = self._client("cloudformation").describe_stacks(StackName=self._stack)["Stacks"]
+            [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
             raise CommandError(
-                f"environment {self._environment} is not deployed in {self._region} (no stack {self._stack}): "
+                f"environment {self._environment} is not deployed in {self._region} (no stack {name}): "
                 f"run `make deploy ENV={self._environment}`"
             ) from error
         return {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
+
+    def serving_outputs(self) -> Mapping[str, str]:
+        """The outputs of the serving stack; raises CommandError where it is not deployed."""
+        return self._read_outputs(f"{self._prefix}-serving")
 
     @property
     def data_uri(self) -> str:
@@ -68,7 +73,7 @@ class Deployed:
 
     def upload(self, folder: Path, *, delete: bool) -> UploadResult:
         """Sends the files that are new or changed; with `delete`, removes objects that the folder does not hold."""
-        s3, (bucket, prefix) = self._client("s3"), split_uri(self.data_uri)
+        s3, (bucket, prefix) = self.client("s3"), split_uri(self.data_uri)
         present = _listing(s3, bucket, f"{prefix}/")
         local = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in all_files(folder, hidden=False)}
         changed = [(key, path) for key, path in local.items() if present.get(key) != _etag(path)]
@@ -79,7 +84,7 @@ class Deployed:
 
     def start(self, parameters: Mapping[str, str], *, pipeline: str) -> str:
         """Starts an execution and returns its ARN; unknown names, wrong types and ranges are refused first."""
-        sagemaker, pipeline = self._client("sagemaker"), deployed_name(pipeline, self._outputs)
+        sagemaker, pipeline = self.client("sagemaker"), deployed_name(pipeline, self._outputs)
         definition = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
         parsed = Definition.parse(definition)
         check_values(parsed, parsed.parameter_values(parameters))
@@ -89,7 +94,7 @@ class Deployed:
 
     def execution(self, execution_id: str | None, *, pipeline: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """An execution of a pipeline (the newest without an id) and its steps in order of their start."""
-        sagemaker, name = self._client("sagemaker"), deployed_name(pipeline, self._outputs)
+        sagemaker, name = self.client("sagemaker"), deployed_name(pipeline, self._outputs)
         pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
             PipelineName=name, SortBy="CreationTime", SortOrder="Descending"
         )
@@ -107,7 +112,7 @@ class Deployed:
 
     def versions(self) -> list[ModelVersion]:
         """The versions in the model package group, newest first."""
-        sagemaker = self._client("sagemaker")
+        sagemaker = self.client("sagemaker")
         pages = sagemaker.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=self._outputs["ModelPackageGroupName"], SortBy="CreationTime", SortOrder="Descending"
         )
@@ -117,11 +122,11 @@ class Deployed:
 
     def set_approval(self, version: ModelVersion, status: str) -> None:
         """Approves or rejects a version."""
-        self._client("sagemaker").update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
+        self.client("sagemaker").update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
 
     def _read(self, uri: str) -> str | None:
         try:
-            return read_text(self._client("s3"), uri)
+            return read_text(self.client("s3"), uri)
         except LocalRunError:
             return None  # somebody deleted it
 

@@ -22,6 +22,7 @@ class PipelineChoice(str, Enum):
     train = "train"
     tune = "tune"
     retrain = "retrain"
+    transform = "transform"
 
 
 Environment = Annotated[str, typer.Option("--env", help="Environment: a file of environments/.")]

@@ -30,6 +30,7 @@ class DeploymentSettings:
 
     region: str
     project: str
+    idle_hours: float | None = None  # after which an endpoint that nobody asks goes; None where the file has none
 
 
 def check_environment(name: str) -> Path:
@@ -50,7 +51,11 @@ def environment_settings(name: str) -> DeploymentSettings:
         raise CommandError(f"{label}: no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not isinstance(content.get("region"), str):
         raise CommandError(f"{label}: region: is required, for instance `region: us-east-1`")
-    return DeploymentSettings(region=content["region"], project=str(content.get("project", DEFAULT_PROJECT)))
+    return DeploymentSettings(
+        region=content["region"],
+        project=str(content.get("project", DEFAULT_PROJECT)),
+        idle_hours=(content.get("serving") or {}).get("idle_hours"),
+    )
 
 
 def parse_parameters(texts: list[str]) -> dict[str, str]:

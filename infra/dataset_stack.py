@@ -20,7 +20,13 @@ class DatasetStack(EnvironmentStack):
             self, "AccessLogs", settings=settings, purpose="logs", expire_after={"": settings.log_retention_days}
         ).bucket
         self.data_bucket = SecureBucket(
-            self, "Data", settings=settings, purpose="data", access_logs=logs, expire_after={}
+            self,
+            "Data",
+            settings=settings,
+            purpose="data",
+            access_logs=logs,
+            expire_after={},
+            announces_objects=settings.classification.inbox_prefix is not None,
         )
         # models/ holds what registered versions point at, so it has no rule.
         self.artifact_bucket = SecureBucket(
@@ -29,5 +35,8 @@ class DatasetStack(EnvironmentStack):
             settings=settings,
             purpose="artifacts",
             access_logs=logs,
-            expire_after={"executions/": settings.execution_expiry_days},
+            expire_after={
+                "executions/": settings.execution_expiry_days,
+                "classify/": settings.classification.payload_expiry_days,
+            },
         )

@@ -18,6 +18,7 @@ from infra.constructs.execution_role import ExecutionRole, Grants
 from infra.constructs.list_trials_function import ListTrialsFunction
 from infra.constructs.model_group import ModelGroup
 from infra.constructs.pipeline import Pipeline
+from infra.constructs.plan_transform_function import PlanTransformFunction
 from infra.constructs.resolve_function import ResolveFunction
 from infra.settings import EnvironmentSettings
 from infra.stack import EnvironmentStack
@@ -29,6 +30,7 @@ _DESCRIPTIONS = {
     "train": "Image classification: folder of labelled images to registered model",
     "tune": "Image classification: search for hyperparameters, whose best model is registered",
     "retrain": "Image classification: an earlier model trained on with the images that there are now",
+    "transform": "Image classification: an approved model classifies the images of a prefix",
 }
 
 
@@ -39,6 +41,7 @@ class _Functions:
     resolve: lambda_.IFunction
     check_base: lambda_.IFunction
     list_trials: lambda_.IFunction
+    plan_transform: lambda_.IFunction
 
 
 class TrainingStack(EnvironmentStack):
@@ -60,10 +63,10 @@ class TrainingStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, stack_id, settings=settings, description=f"{settings.prefix}: the training pipelines")
         self._settings, self._data_bucket, self._artifact_bucket = settings, data_bucket, artifact_bucket
-        # Any data set and any weights below the same first folders may be named when an execution starts.
-        self._data_prefixes = tuple(
-            dict.fromkeys((settings.pipeline.input_prefix.split("/", maxsplit=1)[0], _PRETRAINED_PREFIX))
-        )
+        # Any data set, weights and images to classify below the same first folders may be named at an execution's start.
+        folders = (settings.pipeline.input_prefix, settings.pipeline.transform.input_prefix)
+        self._image_prefixes = tuple(dict.fromkeys(folder.split("/", maxsplit=1)[0] for folder in folders))
+        self._data_prefixes = tuple(dict.fromkeys((*self._image_prefixes, _PRETRAINED_PREFIX)))
         images = ContainerImages(self, "Images", processing=processing, with_gpu=settings.pipeline.train.on_gpu_trainer)
         self.model_group = ModelGroup(self, "Models", settings=settings)
         functions = self._build_functions()
@@ -87,10 +90,22 @@ class TrainingStack(EnvironmentStack):
             self,
             "CheckBase",
             settings=settings,
-            readable={artifacts: ("executions", "models"), self._data_bucket: self._data_prefixes},
+            readable={
+                artifacts: ("executions", "models"),
+                self._data_bucket: (self._image_prefixes[0], _PRETRAINED_PREFIX),
+            },
         )
         list_trials = ListTrialsFunction(self, "ListTrials", settings=settings, artifact_bucket=artifacts)
-        return _Functions(resolve.function, check_base.function, list_trials.function)
+        plan_transform = PlanTransformFunction(
+            self,
+            "PlanTransform",
+            settings=settings,
+            data_bucket=self._data_bucket,
+            data_prefixes=self._image_prefixes,
+            artifact_bucket=artifacts,
+            model_group=self.model_group,
+        )
+        return _Functions(resolve.function, check_base.function, list_trials.function, plan_transform.function)
 
     def _grants(self, functions: _Functions, repository_arns: list[str]) -> Grants:
         pipeline = self._settings.pipeline
@@ -102,7 +117,7 @@ class TrainingStack(EnvironmentStack):
             pretrained_uri=pipeline.train.pretrained_model_uri,
             repository_arns=repository_arns,
             model_group=self.model_group,
-            functions=(functions.resolve, functions.check_base, functions.list_trials),
+            functions=(functions.resolve, functions.check_base, functions.list_trials, functions.plan_transform),
             # An experiment has the name of its pipeline.
             experiments=names if pipeline.experiments else (),
             tracking_server_arn=pipeline.tracking_server_arn,
@@ -118,6 +133,7 @@ class TrainingStack(EnvironmentStack):
             placeholders.RESOLVE_FUNCTION_ARN: functions.resolve.function_arn,
             placeholders.CHECK_BASE_FUNCTION_ARN: functions.check_base.function_arn,
             placeholders.LIST_TRIALS_FUNCTION_ARN: functions.list_trials.function_arn,
+            placeholders.PLAN_TRANSFORM_FUNCTION_ARN: functions.plan_transform.function_arn,
             placeholders.IMAGING_IMAGE_URI: images.imaging.image_uri,
             placeholders.MXNET_IMAGE_URI: images.mxnet.image_uri,
             placeholders.SERVE_IMAGE_URI: images.serve.image_uri,
@@ -160,6 +176,7 @@ class TrainingStack(EnvironmentStack):
         self._output("ArtifactBucketName", self._artifact_bucket)
         self._output("ModelPackageGroupName", self.model_group.group_name)
         self._output("ExecutionRoleArn", self.role.role_arn)
+        self._output("BatchUri", f"s3://{self._data_bucket}/{self._image_prefixes[-1]}/")
         self._output("DatasetUri", f"s3://{self._data_bucket}/{self._settings.pipeline.input_prefix}/")
 
     def _output(self, name: str, value: str) -> None:

@@ -13,7 +13,12 @@ from local.executor.definition import Definition
 
 _DEFAULT_PARALLEL_STEPS = 4  # the service has 50; this is one machine
 # The pipelines of an environment, and the stack outputs that name them.
-PIPELINE_OUTPUTS: Final = {"train": "TrainPipelineName", "tune": "TunePipelineName", "retrain": "RetrainPipelineName"}
+PIPELINE_OUTPUTS: Final = {
+    "train": "TrainPipelineName",
+    "tune": "TunePipelineName",
+    "retrain": "RetrainPipelineName",
+    "transform": "TransformPipelineName",
+}
 
 
 def deployed_name(pipeline: str, outputs: Mapping[str, str]) -> str:

@@ -12,6 +12,8 @@ from local.executor.records import ExecutionRecord
 from local.gates import EVALUATION, METRICS, gates
 from local.storage import read_text
 
+# The property file of the step that joins a batch transform, see pipeline_def/steps/join.py.
+PREDICTIONS = "Predictions"
 DATASET = "Dataset"  # the property file of the step that packs, see pipeline_def/steps
 
 
@@ -40,6 +42,7 @@ def summarise(
         "champion": _champion(evaluation),
         "tuning": _tuning(scope.steps),
         "model_package": _model_package(scope.steps),
+        "transform": _property_file(PREDICTIONS, scope.steps, s3),
         "steps": [
             {
                 "name": step.name,

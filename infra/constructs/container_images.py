@@ -10,7 +10,7 @@ from constructs import Construct
 # Image name -> folders of processing/ that its Dockerfile copies, its own included. All else stays out of the
 # build context, so a change in the trainer gives the preprocess image no new hash.
 IMAGE_FOLDERS = {
-    "imaging": ("containers/imaging", "common", "preprocess", "monitor"),
+    "imaging": ("containers/imaging", "common", "preprocess", "join", "monitor"),
     "mxnet": ("containers/mxnet", "common", "train", "evaluate", "package"),
     # Reads images with the packer's own code, so that the model sees what it was trained on.
     "serve": ("containers/serve", "common", "preprocess", "serve"),

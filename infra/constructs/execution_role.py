@@ -16,15 +16,17 @@ from infra.constructs.statements import allow, listing
 from infra.constructs.tracking import experiment_statements, mlflow_statements
 from infra.nag import acknowledge_wildcard
 
-_JOB_KINDS = ("processing-job", "training-job")
+_JOB_KINDS = ("processing-job", "training-job", "transform-job")
 _JOB_ACTIONS = tuple(
-    f"sagemaker:{verb}{kind}Job" for kind in ("Processing", "Training") for verb in ("Create", "Describe", "Stop")
+    f"sagemaker:{verb}{kind}Job"
+    for kind in ("Processing", "Training", "Transform")
+    for verb in ("Create", "Describe", "Stop")
 )
 _TUNING_ACTIONS = (
     *(f"sagemaker:{verb}HyperParameterTuningJob" for verb in ("Create", "Describe", "Stop")),
     "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
 )
-_LOG_GROUPS = ("/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs")
+_LOG_GROUPS = tuple(f"/aws/sagemaker/{kind}Jobs" for kind in ("Processing", "Training", "Transform"))
 _ARTIFACT_PREFIXES = ("executions", "models")
 
 
@@ -51,7 +53,7 @@ class ExecutionRole(Construct):
     """Least privilege for the pipelines.
 
     Sources: "IAM Access Management" of SageMaker Pipelines (create and describe per job type, PassRole, S3 for
-    JsonGet), "How to use SageMaker execution roles" (what CreateProcessingJob, CreateTrainingJob and
+    JsonGet), "How to use SageMaker execution roles" (what CreateProcessingJob, CreateTrainingJob, CreateModel and
     CreateHyperParameterTuningJob need), and the service authorization reference (resource types, AddTags as the
     dependent action of each create). Checkpoints and the profiler's output lie among an execution's outputs, and the
     profiler's rules run as jobs named after the training job, so neither needs a statement of its own.
@@ -139,7 +141,8 @@ class ExecutionRole(Construct):
 
     def _jobs(self) -> list[iam.PolicyStatement]:
         jobs = [arn for kind in _JOB_KINDS for arn in sagemaker_arns(self, kind, STEP_JOBS)]
-        self._explain(NAMED_BY_SERVICE, *jobs)
+        models = sagemaker_arns(self, "model", STEP_JOBS)
+        self._explain(NAMED_BY_SERVICE, *jobs, *models)
         tuning = sagemaker_arns(self, "hyper-parameter-tuning-job", *TUNING_JOBS)
         # The tags of a tuning job go to its training jobs too: Tags in CreateHyperParameterTuningJob.
         tuned = [arn for arn in sagemaker_arns(self, "training-job", *TUNING_JOBS) if arn not in jobs]
@@ -147,6 +150,7 @@ class ExecutionRole(Construct):
         to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         return [
             allow("RunJobs", [*_JOB_ACTIONS, "sagemaker:AddTags"], jobs),
+            allow("CreateModels", ["sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"], models),
             allow("TuneHyperparameters", [*_TUNING_ACTIONS, "sagemaker:AddTags"], tuning),
             allow("TagTunedTraining", ["sagemaker:AddTags"], tuned),
             allow("PassItselfToJobs", ["iam:PassRole"], [self.role.role_arn], to_sagemaker),

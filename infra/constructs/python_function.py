@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -15,7 +15,10 @@ from infra.settings import EnvironmentSettings
 
 
 class PythonFunction(Construct):
-    """functions/<folder>/handler.py, named `<prefix>-<name>`; give `function.role` what the handler needs."""
+    """functions/<folder>/handler.py, named `<prefix>-<name>`; give `function.role` what the handler needs.
+
+    The folder is a package in its zip, so that its modules find each other by relative imports.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,9 @@ class PythonFunction(Construct):
         description: str,
         timeout: cdk.Duration,
         environment: Mapping[str, str] | None = None,
+        layers: Sequence[lambda_.ILayerVersion] = (),
+        memory_mb: int = 256,
+        traced: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         function_name = f"{settings.prefix}-{name}"
@@ -44,15 +50,21 @@ class PythonFunction(Construct):
             "Function",
             function_name=function_name,
             description=description,
-            code=lambda_.Code.from_asset(str(ROOT / "functions" / folder), exclude=["__pycache__", "*.pyc"]),
-            handler="handler.handler",
+            code=lambda_.Code.from_asset(
+                str(ROOT / "functions"),
+                exclude=["*", f"!{folder}", "**/__pycache__", "**/*.pyc"],
+                ignore_mode=cdk.IgnoreMode.DOCKER,
+            ),
+            handler=f"{folder}.handler.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
-            memory_size=256,
+            memory_size=memory_mb,
             timeout=timeout,
             role=self.role,
             log_group=log_group,
             environment=environment,
+            layers=list(layers),
+            tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
         )
 
     def _build_log_group(self, settings: EnvironmentSettings, function_name: str) -> logs.LogGroup:

@@ -18,7 +18,8 @@ _KEEP = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 class SecureBucket(Construct):
     """`<prefix>-<purpose>-<account>-<region>`; without `access_logs` it is the log bucket itself.
 
-    `expire_after` maps a key prefix to the days after which its objects expire; "" means all of them.
+    `expire_after` maps a key prefix to the days after which its objects expire; "" means all of them. A bucket that
+    `announces_objects` sends its events to EventBridge.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class SecureBucket(Construct):
         purpose: str,
         expire_after: Mapping[str, int],
         access_logs: s3.IBucket | None = None,
+        announces_objects: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         retain = settings.retain_on_destroy
@@ -51,6 +53,11 @@ class SecureBucket(Construct):
             auto_delete_objects=not retain,
             lifecycle_rules=_housekeeping(settings) + _expiry(expire_after),
         )
+        if announces_objects:
+            resource = self.bucket.node.default_child
+            assert isinstance(resource, s3.CfnBucket)
+            # CloudFormation's own property; the CDK's way brings a function along.
+            resource.notification_configuration = {"eventBridgeConfiguration": {"eventBridgeEnabled": True}}
         if retain and self.bucket.policy:
             # A bucket that stays behind has to go on refusing plain HTTP.
             self.bucket.policy.apply_removal_policy(_KEEP)

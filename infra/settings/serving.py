@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -12,6 +15,16 @@ from pipeline_def.settings.section import InstanceType, Section
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
 EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+
+# Instances whose local disks encrypt by themselves, for which the service takes no key (KmsKeyId of
+# CreateEndpointConfig): families with a "d" behind their generation, and those of accelerators with local disks.
+_LOCAL_STORAGE: Final = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g4dn|g5|g6e?|p4de?|p5e?n?|inf2|trn1n?|trn2)\.")
+# Longest limit of a deployment: BlueGreenUpdatePolicy, MaximumExecutionTimeoutInSeconds.
+LONGEST_DEPLOYMENT_SECONDS: Final = 28_800
+# Starting the new fleet, and stopping the old one.
+_FLEET_SECONDS: Final = 2_400
+# A step of a linear shift is 10 to 50 % of the instances, a canary at most 50 %.
+_SMALLEST_LINEAR_PERCENT: Final = 10
 
 # The most that a request may hold, in MB, by kind of endpoint.
 MAX_PAYLOAD_MB: Final = {"realtime": 6, "serverless": 4}
@@ -60,7 +73,9 @@ class ServingSettings(Section):
     shift_percent: int = Field(
         50, ge=1, le=50, description="Share of the canary, or of each linear step, in percent of the capacity"
     )
-    bake_minutes: int = Field(5, ge=1, le=60, description="How long the alarms are watched after each shift")
+    bake_minutes: int = Field(
+        5, ge=3, le=60, description="How long the alarms are watched after each shift; they need 3 minutes to ring"
+    )
     error_rate_percent: float = Field(
         5.0, gt=0, le=100, description="Share of requests answered with 5xx at which a deployment rolls back"
     )
@@ -88,6 +103,50 @@ class ServingSettings(Section):
     def autoscaled(self) -> bool:
         """Whether the number of instances follows the load."""
         return self.kind == "realtime" and self.max_instance_count > self.instance_count
+
+    @property
+    def shifts(self) -> Literal["all_at_once", "canary", "linear"]:
+        """How traffic really moves: a single instance cannot be divided, and serverless has no shifting."""
+        divisible = self.kind == "realtime" and self.instance_count > 1
+        return self.traffic_shift if divisible else "all_at_once"
+
+    @property
+    def deployment_limit_seconds(self) -> int:
+        """After how long the service ends a deployment: all shifts with their bakes, and the fleets' start and end."""
+        bakes = {"all_at_once": 1, "canary": 2, "linear": -(-100 // self.shift_percent) + 1}[self.shifts]
+        return _FLEET_SECONDS + bakes * self.bake_minutes * 60
+
+    @property
+    def volume_key_arn(self) -> str | None:
+        """The key of the instances' volumes; none where their disks encrypt by themselves."""
+        if self.kind == "serverless" or _LOCAL_STORAGE.match(self.instance_type):
+            return None
+        return self.kms_key_arn
+
+    @property
+    def settings_hash(self) -> str:
+        """8 hex digits over all that a model or an endpoint configuration is made from: equal digits, equal ones."""
+        fields = (
+            "kind",
+            "instance_type",
+            "instance_count",
+            "serverless_memory_mb",
+            "serverless_max_concurrency",
+            "capture_percent",
+            "kms_key_arn",
+            "subnet_ids",
+            "security_group_ids",
+            "payload_limit_mb",
+            "isolated",
+        )
+        values = {name: getattr(self, name) for name in fields}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def scaling_text(self) -> str:
+        """What autoscaling is made from, as one text; "" without it."""
+        numbers = (self.instance_count, self.max_instance_count, self.target_invocations_per_minute)
+        return "-".join(map(str, numbers)) if self.autoscaled else ""
 
     @model_validator(mode="after")
     def _check_counts(self) -> Self:
@@ -121,6 +180,21 @@ class ServingSettings(Section):
         for name, asked in lacking.items():
             if asked:
                 raise ValueError(f"{name}: a serverless endpoint has none: leave it out, or use kind: realtime")
+        return self
+
+    @model_validator(mode="after")
+    def _check_shift(self) -> Self:
+        if self.shifts == "linear" and self.shift_percent < _SMALLEST_LINEAR_PERCENT:
+            raise ValueError(
+                f"shift_percent {self.shift_percent} is below {_SMALLEST_LINEAR_PERCENT}, the least of a linear shift: "
+                "raise it, or use traffic_shift: canary"
+            )
+        if self.kind == "realtime" and self.deployment_limit_seconds > LONGEST_DEPLOYMENT_SECONDS:
+            raise ValueError(
+                f"bake_minutes {self.bake_minutes} after each shift of {self.shift_percent} % makes a deployment last "
+                f"longer than the {LONGEST_DEPLOYMENT_SECONDS // 3600} hours that the service allows: shorten the "
+                "bakes, or shift more at once"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 State = dict[str, Any]
+States = dict[str, State]
 
 SDK: Final = "arn:{partition}:states:::aws-sdk:"
-# What is worth another try of an SDK integration: the service throttled or failed by itself, or nobody answered.
+# How long one call of a service may take; the service's own clients give up earlier.
+TASK_TIMEOUT_SECONDS: Final = 120
+# What is worth another try of an SDK integration: nobody answered, or nobody could be asked.
 SERVICE_RETRIES: Final = [
     {
         "ErrorEquals": ["States.Timeout", "SdkClientException"],
@@ -23,6 +26,11 @@ SERVICE_RETRIES: Final = [
 ]
 
 
+def sdk(action: str, *, partition: str) -> str:
+    """ARN of an SDK integration; `action` is "<service>:<action>", such as "sagemaker:describeEndpoint"."""
+    return SDK.format(partition=partition) + action
+
+
 def task(
     resource: str,
     parameters: Mapping[str, Any],
@@ -32,6 +40,7 @@ def task(
     result_selector: Mapping[str, Any] | None = None,
     catch: Mapping[str, str] | None = None,
     retry: Sequence[Mapping[str, Any]] = SERVICE_RETRIES,
+    timeout_seconds: int | None = TASK_TIMEOUT_SECONDS,
     comment: str | None = None,
 ) -> State:
     """A task; `resource` is an ARN such as "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint".
@@ -42,6 +51,8 @@ def task(
     state: State = {"Type": "Task", "Resource": resource, "Parameters": dict(parameters), "ResultPath": result_path}
     if comment:
         state["Comment"] = comment
+    if timeout_seconds is not None:
+        state["TimeoutSeconds"] = timeout_seconds
     if result_selector:
         state["ResultSelector"] = dict(result_selector)
     if retry:
@@ -61,3 +72,37 @@ def choice(*rules: Mapping[str, Any], default: str) -> State:
 def wait(seconds: int, *, next_state: str) -> State:
     """A wait of fixed length."""
     return {"Type": "Wait", "Seconds": seconds, "Next": next_state}
+
+
+def put(values: Mapping[str, Any], *, at: str, next_state: str) -> State:
+    """Puts values (names that end in `.$` are paths) at the reference path `at` of the input."""
+    return {"Type": "Pass", "Parameters": dict(values), "ResultPath": at, "Next": next_state}
+
+
+def count(at: str, *, next_state: str) -> State:
+    """Adds one to `<at>.count`, so that a loop can be bounded."""
+    return put({"count.$": f"States.MathAdd({at}.count, 1)"}, at=at, next_state=next_state)
+
+
+def succeed(comment: str) -> State:
+    """The end of an execution that did what it was to do."""
+    return {"Type": "Succeed", "Comment": comment}
+
+
+def fail(error: str, *, cause_path: str) -> State:
+    """The end of an execution that could not; the text at `cause_path` says why."""
+    return {"Type": "Fail", "Error": error, "CausePath": cause_path}
+
+
+def present(variable: str) -> State:
+    """Comparison: there is something at this path."""
+    return {"Variable": variable, "IsPresent": True}
+
+
+def error_says(*patterns: str) -> State:
+    """Comparison: the caught error's text matches one of the patterns, in which * stands for anything.
+
+    SageMaker's errors have one name for nearly all, so that only the text tells them apart.
+    """
+    rules = [{"Variable": "$.error.Cause", "StringMatches": pattern} for pattern in patterns]
+    return {"Or": rules} if len(rules) > 1 else rules[0]

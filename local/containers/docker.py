@@ -103,7 +103,8 @@ def run_command(job: ContainerJob) -> list[str]:
         "--rm",
         "--init",
         f"--name={job.name}",
-        "--network=none",
+        # A port can be reached through a network only.
+        "--network=none" if job.port is None else f"--publish=127.0.0.1:{job.port}:{job.port}",
         "--platform=linux/amd64",
         f"--user={os.getuid()}:{os.getgid()}",
         f"--volume={job.root.resolve()}:/opt/ml",

@@ -14,7 +14,10 @@ from local.assembly import ImageAsset
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerJob:
-    """One run of a container; `root` is what it sees as /opt/ml, `entrypoint` None means the image's own."""
+    """One run of a container; `root` is what it sees as /opt/ml, `entrypoint` None means the image's own.
+
+    `port` is what its program listens to and this machine is to reach, on the loopback interface.
+    """
 
     name: str
     image: ImageAsset
@@ -23,6 +26,7 @@ class ContainerJob:
     arguments: Sequence[str] = ()
     entrypoint: Sequence[str] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

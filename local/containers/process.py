@@ -32,22 +32,9 @@ class ProcessRuntime:
 
     def run(self, job: ContainerJob, *, on_line: Callable[[str], None], stop: threading.Event) -> Ended:
         """See `Runtime.run`; raises LocalRunError where the image's Python environment is missing."""
-        interpreter = self._interpreters.get(job.image.name)
-        if interpreter is None or not interpreter.exists():
-            raise LocalRunError(missing_interpreter(job.image.name, interpreter))
-        entrypoint = list(job.entrypoint or image_entrypoint(job.image.directory / job.image.dockerfile))
-        if entrypoint[0] == "python":
-            entrypoint[0] = str(interpreter)
-        environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | {
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(job.image.directory),
-            "ML_ROOT": str(job.root),
-            **job.environment,
-        }
+        command, environment = command_of(job, interpreters=self._interpreters)
         exit_code = run_logged(
-            [*entrypoint, *job.arguments],
+            command,
             environment=environment,
             directory=job.root,
             log=job.log,
@@ -56,6 +43,25 @@ class ProcessRuntime:
             grace_seconds=self._grace_seconds,
         )
         return Ended(exit_code=exit_code)
+
+
+def command_of(job: ContainerJob, *, interpreters: Mapping[str, Path]) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of a job as a process; raises LocalRunError where the interpreter is missing."""
+    interpreter = interpreters.get(job.image.name)
+    if interpreter is None or not interpreter.exists():
+        raise LocalRunError(missing_interpreter(job.image.name, interpreter))
+    entrypoint = list(job.entrypoint or image_entrypoint(job.image.directory / job.image.dockerfile))
+    if entrypoint[0] == "python":
+        entrypoint[0] = str(interpreter)
+    environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | {
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(job.image.directory),
+        "ML_ROOT": str(job.root),
+        **job.environment,
+    }
+    return [*entrypoint, *job.arguments], environment
 
 
 def image_entrypoint(dockerfile: Path) -> list[str]:

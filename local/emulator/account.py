@@ -17,18 +17,26 @@ from typing import Any, Final
 import boto3
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.sns.models import sns_backends
 
 from local.assembly import CloudAssembly, FileAsset, Stack
+from local.emulator.alarms import evaluated_alarms
+from local.emulator.clock import Clock
 from local.emulator.cloudformation import completed_types, refuse_unknown_types
+from local.emulator.endpoints import Endpoints
+from local.emulator.events import EventBus, delivered_events
 from local.emulator.functions import real_functions
+from local.emulator.hosting import hosted_endpoints
 from local.emulator.objects import ObjectStore
 from local.emulator.packages import ModelPackages, completed_packages
 from local.emulator.sagemaker import JobStates, completed_actions
+from local.emulator.service_tasks import ProcessingJobs
+from local.emulator.state_machines import CONFIG, running_state_machines
 from local.emulator.tuning_jobs import TuningStates, completed_tuning_jobs
 from local.errors import LocalRunError
 from local.storage import all_files
 
-_CONFIG: Final = {"lambda": {"use_docker": False}}
+_CONFIG: Final = {"lambda": {"use_docker": False}, "stepfunctions": CONFIG}
 _NO_CONFIGURATION: Final = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -39,9 +47,13 @@ _NO_CONFIGURATION: Final = {
 class EmulatedAccount:
     """An open account: boto3 clients made while it is open reach it, and nothing else."""
 
-    def __init__(self, *, region: str, account_id: str = DEFAULT_ACCOUNT_ID) -> None:
+    def __init__(self, *, region: str, account_id: str = DEFAULT_ACCOUNT_ID, clock: Clock | None = None) -> None:
         self.region = region
         self.account_id = account_id
+        self.clock = clock or Clock()
+        self.events = EventBus(account=account_id, region=region, client=self.client)
+        self.endpoints = Endpoints(account=account_id, region=region, clock=self.clock, emit=self.events.emit)
+        self.processing_jobs: ProcessingJobs | None = None  # what carries out those of state machines
         self.job_states = JobStates(account=account_id, region=region)
         self.tuning_states = TuningStates(account=account_id, region=region)
         self.packages = ModelPackages(account=account_id, region=region)
@@ -56,6 +68,15 @@ class EmulatedAccount:
             if service not in self._clients:
                 self._clients[service] = self._session.client(service)  # type: ignore[call-overload]
             return self._clients[service]
+
+    def notifications(self, topic_arn: str) -> list[tuple[str, str]]:
+        """What was published to a topic, in order: subject (or nothing) and message."""
+        sent = sns_backends[self.account_id][self.region].topics[topic_arn].sent_notifications
+        return [(subject or "", message) for _, message, subject, _, _ in sent]
+
+    def notify(self, topic_arn: str, subject: str, message: str) -> None:
+        """Publishes to a topic, as services do."""
+        self.client("sns").publish(TopicArn=topic_arn, Subject=subject, Message=message)
 
     def deploy(self, assembly: CloudAssembly) -> dict[str, str]:
         """Publishes the file assets and creates the stacks in order; returns the outputs of all of them.
@@ -104,18 +125,31 @@ class EmulatedAccount:
 
 
 @contextmanager
-def emulated_account(*, region: str) -> Iterator[EmulatedAccount]:
-    """An empty account for as long as the context is open."""
+def emulated_account(*, region: str, clock: Clock | None = None) -> Iterator[EmulatedAccount]:
+    """An empty account for as long as the context is open; `clock` says how fast its time passes."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)  # an execution's history says all of it
     with ExitStack() as stack:
         stack.enter_context(_without_users_configuration())
         stack.enter_context(mock_aws(config=_CONFIG))
-        stack.enter_context(completed_types())
-        for completed in (completed_actions, completed_tuning_jobs, completed_packages):
-            stack.enter_context(completed())
+        account = EmulatedAccount(region=region, clock=clock)
+        emit = account.events.emit
+        for completed in (
+            completed_types(),
+            completed_actions(),
+            completed_tuning_jobs(),
+            completed_packages(emit),
+            delivered_events(account.events),
+            evaluated_alarms(emit=emit, notify=account.notify),
+            hosted_endpoints(account.endpoints),
+        ):
+            stack.enter_context(completed)
         endpoint = functools.cache(lambda: _serve(stack))
         stack.enter_context(real_functions(endpoint))
-        yield EmulatedAccount(region=region)
+        machines = running_state_machines(clock=account.clock, jobs=lambda: account.processing_jobs, emit=emit)
+        stack.enter_context(machines)
+        stack.callback(account.endpoints.close)
+        yield account
 
 
 @contextmanager

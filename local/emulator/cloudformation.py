@@ -9,86 +9,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from moto.cloudformation import parsing
-from moto.core.common_models import CloudFormationModel
 from moto.sagemaker.models import sagemaker_backends
 
+from local.emulator import guard_types
+from local.emulator.resource_model import Model
 from local.errors import LocalRunError
 
 
-class _Model(CloudFormationModel):  # type: ignore[misc]  # moto comes without types here
-    """A resource known by its physical id; subclasses say how it is created."""
-
-    type_name: str = ""  # of a subclass; moto lists this base class among its models
-    name_property: str | None = None
-
-    def __init__(self, physical_resource_id: str, attributes: dict[str, str] | None = None) -> None:
-        self._id = physical_resource_id
-        self._attributes = attributes or {}
-
-    @property
-    def physical_resource_id(self) -> str:
-        return self._id
-
-    @classmethod
-    def cloudformation_type(cls) -> str:
-        return cls.type_name
-
-    @classmethod
-    def cloudformation_name_type(cls) -> str | None:
-        return cls.name_property
-
-    @classmethod
-    def has_cfn_attr(cls, attr: str) -> bool:
-        return True
-
-    def get_cfn_attribute(self, attribute_name: str) -> str:
-        return self._attributes[attribute_name]
-
-    @classmethod
-    def create_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-        **kwargs: Any,
-    ) -> _Model:
-        return cls.create(resource_name, cloudformation_json["Properties"], account_id, region_name)
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Any,
-        new_resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-    ) -> _Model:
-        return cls.create(new_resource_name, cloudformation_json["Properties"], account_id, region_name)
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> None:
-        cls.delete(resource_name, account_id, region_name)
-
-    @classmethod
-    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
-        raise NotImplementedError
-
-    @classmethod
-    def delete(cls, name: str, account: str, region: str) -> None:
-        """Most of these need nothing done."""
-
-
-class Pipeline(_Model):
+class Pipeline(Model):
     """AWS::SageMaker::Pipeline."""
 
     type_name = "AWS::SageMaker::Pipeline"
     name_property = "PipelineName"
 
     @classmethod
-    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
+    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:
         backend = sagemaker_backends[account][region]
         definition = properties["PipelineDefinition"]["PipelineDefinitionBody"]
         json.loads(definition)  # the service refuses text that does not parse; so does this stack
@@ -111,14 +46,14 @@ class Pipeline(_Model):
         sagemaker_backends[account][region].delete_pipeline(name)
 
 
-class ModelPackageGroup(_Model):
+class ModelPackageGroup(Model):
     """AWS::SageMaker::ModelPackageGroup."""
 
     type_name = "AWS::SageMaker::ModelPackageGroup"
     name_property = "ModelPackageGroupName"
 
     @classmethod
-    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
+    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:
         backend = sagemaker_backends[account][region]
         description = properties.get("ModelPackageGroupDescription", "")
         if name in backend.model_package_groups:
@@ -133,28 +68,30 @@ class ModelPackageGroup(_Model):
         del sagemaker_backends[account][region].model_package_groups[name.rsplit("/", 1)[-1]]
 
 
-class BucketPolicy(_Model):
+class BucketPolicy(Model):
     """AWS::S3::BucketPolicy; created but not enforced, for moto takes no notice of conditions and would deny all."""
 
     type_name = "AWS::S3::BucketPolicy"
 
     @classmethod
-    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
+    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:
         return cls(properties["Bucket"])
 
 
-class NothingToCreate(_Model):
+class NothingToCreate(Model):
     """A custom resource of ours or the CDK's that acts on deletion only, and answers creation with success."""
 
     type_name = "Custom::ActsOnDeletionOnly"
-    types = frozenset({"Custom::S3AutoDeleteObjects", "Custom::ModelPackageVersions"})
+    types = frozenset(
+        {"Custom::S3AutoDeleteObjects", "Custom::ModelPackageVersions", "Custom::EndpointRemains", "Custom::Redeploy"}
+    )
 
     @classmethod
-    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> _Model:
+    def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:
         return cls(name)
 
 
-_ADDED = (Pipeline, ModelPackageGroup, BucketPolicy)
+_ADDED = (Pipeline, ModelPackageGroup, BucketPolicy, *guard_types.ADDED)
 # Types that only inform the CDK and create nothing.
 _INERT = frozenset({"AWS::CDK::Metadata"})
 

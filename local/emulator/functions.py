@@ -62,6 +62,7 @@ def _run(function: Any, event: str, endpoint: str) -> tuple[dict[str, Any], str]
             "PATH": os.environ.get("PATH", ""),
             "HOME": folder,  # so that the user's AWS configuration is out of sight
             "AWS_EC2_METADATA_DISABLED": "true",
+            # A layer holds packages for Lambda's processors; this environment has the same releases for its own.
             "PYTHONPATH": folder,
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": function.region,

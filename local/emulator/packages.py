@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+
+from local.emulator.replaced import replaced
 
 _KEPT: Final = ("customer_metadata_properties", "approval_description")
 
@@ -30,8 +32,11 @@ class ModelPackages:
 
 
 @contextmanager
-def completed_packages() -> Iterator[None]:
-    """While open, UpdateModelPackage leaves alone what a request does not name; moto would drop it."""
+def completed_packages(emit: Callable[..., None]) -> Iterator[None]:
+    """While open, UpdateModelPackage leaves alone what a request does not name; moto would drop it.
+
+    A request that names an approval status is followed by the service's event, which `emit` takes.
+    """
     update = SageMakerModelBackend.update_model_package
 
     def update_named(self: SageMakerModelBackend, model_package_arn: str, **fields: Any) -> str:
@@ -41,15 +46,33 @@ def completed_packages() -> Iterator[None]:
         if fields.get("customer_metadata_properties") and kept:
             fields["customer_metadata_properties"] = _merged(kept, fields)
         arn: str = update(self, model_package_arn=model_package_arn, **(fields | _missing(kept, fields)))
-        if fields.get("model_approval_status") is None and status is not None:
+        if fields.get("model_approval_status") is not None:
+            _tell(self.model_packages[arn], emit)
+        elif status is not None:
             self.model_packages[arn].set_model_approval_status(status)
         return arn
 
-    SageMakerModelBackend.update_model_package = update_named
-    try:
+    with replaced(SageMakerModelBackend, update_model_package=update_named):
         yield
-    finally:
-        SageMakerModelBackend.update_model_package = update
+
+
+def _tell(package: Any, emit: Callable[..., None]) -> None:
+    """The event as "Automating SageMaker with EventBridge" shows it, without the fields that nobody filters by."""
+    detail = {
+        "ModelPackageName": f"{package.model_package_group_name}/{package.model_package_version}",
+        "ModelPackageGroupName": package.model_package_group_name,
+        "ModelPackageVersion": package.model_package_version,
+        "ModelPackageArn": package.arn,
+        "ModelPackageStatus": "Completed",
+        "ModelApprovalStatus": package.model_approval_status,
+        "CustomerMetadataProperties": package.customer_metadata_properties or {},
+    }
+    emit(
+        source="aws.sagemaker",
+        kind="SageMaker Model Package State Change",
+        detail=detail,
+        resources=[package.arn],
+    )
 
 
 def _merged(kept: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, str]:

@@ -66,6 +66,21 @@ class JobStates:
             },
         )
 
+    def transform(self, name: str, *, status: str, failure_reason: str | None = None) -> None:
+        """Sets the state of a transform job."""
+        ended = None if status == _RUNNING else _now()
+        _update(
+            self._backend.transform_jobs[name],
+            {
+                "transform_job_status": status,
+                "failure_reason": failure_reason,
+                "transform_end_time": ended,
+                # moto has empty texts for them, which the service leaves out.
+                "labeling_job_arn": None,
+                "auto_ml_job_arn": None,
+            },
+        )
+
     def execution(self, arn: str, *, status: str, failure_reason: str | None, steps: list[dict[str, Any]]) -> None:
         """Sets the state of a pipeline execution and of its steps, in order of their start."""
         _update(

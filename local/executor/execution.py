@@ -12,7 +12,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalRunError, explain_os_error
-from local.executor import control, processing, services, training, tuning
+from local.executor import control, processing, services, training, transform, tuning
 from local.executor.definition import Definition, Step
 from local.executor.expressions import Scope
 from local.executor.records import ExecutionRecord, Observer, Status, StepRecord
@@ -23,6 +23,7 @@ _JOBS: Final[Mapping[str, Callable[[Step, dict[str, Any], Tools], Done]]] = {
     "Processing": processing.run_processing,
     "Training": training.run_training,
     "Tuning": tuning.run_tuning,
+    "Transform": transform.run_transform,
     "RegisterModel": services.run_register_model,
     "Model": services.run_create_model,
 }

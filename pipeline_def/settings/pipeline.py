@@ -16,8 +16,9 @@ from pipeline_def.settings.train import TrainSettings
 from pipeline_def.settings.transform import TransformSettings
 from pipeline_def.settings.tune import TuneSettings
 
-# Of each environment, in the order in which they are deployed.
-PIPELINES: Final = ("train", "tune", "retrain", "transform")
+# Of each environment, in the order in which they are deployed; the first three end with a registered model.
+REGISTERING_PIPELINES: Final = ("train", "tune", "retrain")
+PIPELINES: Final = (*REGISTERING_PIPELINES, "transform")
 S3Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")]
 # What the built-in image has weights for: hyperparameter use_pretrained_model in AWS's documentation.
 PRETRAINED_IMAGE_SIZE: Final = 224

@@ -9,13 +9,9 @@ from sagemaker.mlops.workflow.steps import ProcessingStep, TransformStep
 from pipeline_def.placeholders import IMAGING_IMAGE_URI
 from pipeline_def.steps.context import TransformContext
 from pipeline_def.steps.plan_transform import (
-    INPUT_URI,
     LABELS_URI,
-    LISTING_HASH,
-    LISTING_URI,
     MODEL_FACTS_URI,
-    MODEL_PACKAGE_ARN,
-    MODEL_VERSION,
+    PLAN_URI,
 )
 from pipeline_def.steps.processing import Container, processing_step
 
@@ -31,13 +27,7 @@ def join_step(context: TransformContext, plan: LambdaStep, transform: TransformS
         instance_type=context.parameters.join_instance_type,
         volume_size_gb=settings.join_volume_size_gb,
         max_runtime_minutes=settings.join_max_runtime_minutes,
-        arguments=[
-            *("--input-uri", found[INPUT_URI]),
-            *("--listing-hash", found[LISTING_HASH]),
-            *("--model-version", found[MODEL_VERSION]),
-            *("--model-package-arn", found[MODEL_PACKAGE_ARN]),
-            *("--top-k", context.parameters.top_k.to_string()),
-        ],
+        arguments=["--top-k", context.parameters.top_k.to_string()],
     )
     return processing_step(
         context,
@@ -46,7 +36,7 @@ def join_step(context: TransformContext, plan: LambdaStep, transform: TransformS
         display_name="Join answers with keys",
         description="Pairs every listed image with its answer; one that was not classified is named with its reason.",
         inputs={
-            "listing": found[LISTING_URI],
+            "plan": found[PLAN_URI],
             "answers": transform.properties.TransformOutput.S3OutputPath,
             "model": found[MODEL_FACTS_URI],
             "labels": found[LABELS_URI],

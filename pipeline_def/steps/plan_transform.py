@@ -11,16 +11,13 @@ from pipeline_def.steps.resolve import text_output
 
 MODEL_PACKAGE_ARN, MODEL_VERSION = "model_package_arn", "model_version"
 MODEL_FACTS_URI, LABELS_URI = "model_facts_uri", "labels_uri"
-INPUT_URI, LISTING_URI, LISTING_HASH, MANIFEST_URI = "input_uri", "listing_uri", "listing_hash", "manifest_uri"
+PLAN_URI, MANIFEST_URI = "plan_uri", "manifest_uri"
 
 
 def plan_step(context: TransformContext) -> LambdaStep:
     """Never cached; writes the manifest that Transform reads and the listing that Join accounts for."""
     parameters = context.parameters
-    texts = (
-        *(MODEL_PACKAGE_ARN, MODEL_VERSION, MODEL_FACTS_URI, LABELS_URI),
-        *(INPUT_URI, LISTING_URI, LISTING_HASH, MANIFEST_URI),
-    )
+    texts = (MODEL_PACKAGE_ARN, MODEL_VERSION, MODEL_FACTS_URI, LABELS_URI, PLAN_URI, MANIFEST_URI, "listing_hash")
     return LambdaStep(
         name="Plan",
         display_name="List images, find the model",

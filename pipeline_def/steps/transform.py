@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sagemaker.core.transformer import Transformer
 from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.model_step import ModelStep
@@ -9,9 +11,25 @@ from sagemaker.mlops.workflow.steps import TransformStep
 
 from pipeline_def.steps.context import TransformContext, job_retries
 from pipeline_def.steps.plan_transform import MANIFEST_URI
+from pipeline_def.transform_parameters import TransformParameters
 
 # Any format that the packer reads: an S3 prefix may hold several, and a job has one content type.
 CONTENT_TYPE = "application/x-image"
+
+
+class _TransformStep(TransformStep):  # type: ignore[misc]  # the SDK comes without types here
+    """A transform step with a parameter where the SDK's transformer takes literal numbers only."""
+
+    def __init__(self, *, parameters: TransformParameters, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._parameters = parameters
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """See TransformStep."""
+        request: dict[str, Any] = super().arguments
+        request["TransformResources"]["InstanceCount"] = self._parameters.instance_count
+        return request
 
 
 def transform_step(context: TransformContext, plan: LambdaStep, model: ModelStep) -> TransformStep:
@@ -22,7 +40,7 @@ def transform_step(context: TransformContext, plan: LambdaStep, model: ModelStep
     parameters, settings = context.parameters, context.settings.transform
     transformer = Transformer(
         model_name=model.properties.ModelName,
-        instance_count=parameters.instance_count,
+        instance_count=settings.instance_count,  # replaced by the parameter
         instance_type=parameters.instance_type,
         strategy="SingleRecord",
         output_path=context.output("transform"),
@@ -32,7 +50,8 @@ def transform_step(context: TransformContext, plan: LambdaStep, model: ModelStep
         max_payload=settings.max_payload_mb,
         sagemaker_session=context.session,
     )
-    return TransformStep(
+    return _TransformStep(
+        parameters=parameters,
         name="Transform",
         display_name="Classify the images",
         description="Puts each image of the manifest to the model and stores its answer below the execution's prefix.",

@@ -83,7 +83,7 @@ def _forward(
     executor = model.symbol.simple_bind(mx.cpu(), grad_req="null", **{DATA_NAME: (batch_size, *model.shape)})
     executor.copy_params_from(model.arguments, model.auxiliary, allow_extra_params=True)
     labels, outputs = [], []
-    for batch in _batches(records, model.shape, batch_size, label_width):
+    for batch in record_batches(records, model.shape, batch_size, label_width):
         # The iterator fills the last batch up with records from the start: they must not count twice.
         kept = batch_size - batch.pad
         (output,) = executor.forward(is_train=False, **{DATA_NAME: batch.data[0]})
@@ -92,7 +92,13 @@ def _forward(
     return np.concatenate(labels), np.concatenate(outputs)
 
 
-def _batches(records: Path, shape: tuple[int, int, int], batch_size: int, label_width: int) -> Iterator[Any]:
+def record_batches(
+    records: Path, shape: tuple[int, int, int], batch_size: int, label_width: int
+) -> Iterator[mx.io.DataBatch]:
+    """Yield batches in file order, centre-cropped; the last has ``pad`` records of the file's start at its end.
+
+    ``batch_size`` is at most the number of records, which MXNet's iterator needs; ``shape`` is that of one image.
+    """
     yield from mx.io.ImageRecordIter(
         path_imgrec=str(records),
         data_shape=shape,

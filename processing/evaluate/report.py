@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from evaluate import charts, line_charts, trial_charts
 from evaluate.champion import Champion
@@ -25,24 +25,8 @@ MINUS = "\N{MINUS SIGN}"
 
 def render(findings: Findings, mistakes: list[Mistake]) -> str:
     """Return the page; every name from the data is escaped, and equal inputs give an equal page."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": _percent,
-        "number": _number,
-        "thousands": _thousands,
-        "points": _points,
-        "chance": _chance,
-        "duration": _duration,
-        "short": _short,
-    }
     scores = findings.scores
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         dataset=findings.dataset,
         scores=scores,
         values=findings.metrics,
@@ -63,6 +47,27 @@ def render(findings: Findings, mistakes: list[Mistake]) -> str:
         **_training(findings),
         **_trials(findings.trials),
     )
+
+
+def template(name: str) -> Template:
+    """Return a template by its path below templates/; it escapes every name, and a missing value is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "number": _number,
+        "thousands": _thousands,
+        "points": _points,
+        "chance": _chance,
+        "duration": _duration,
+        "short": _short,
+    }
+    return environment.get_template(name)
 
 
 def _one_class(findings: Findings, scores: Scores) -> dict[str, Any]:

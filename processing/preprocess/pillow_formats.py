@@ -36,7 +36,7 @@ def read_with_pillow(data: bytes, kind: str, *, short_side: int, square: bool, c
     """
     if kind == "WEBP":
         # Pillow's decoder takes the memory for its frames before it tells their size.
-        width, height = _webp_size(data)
+        width, height = webp_size(data)
         if max(width, height) > MAX_WEBP_SIDE:
             raise UnreadableImage(f"{width}x{height} pixels, although a WebP has at most {MAX_WEBP_SIDE} a side")
         check_size(height, width, short_side=short_side, square=square)
@@ -97,7 +97,7 @@ def _high_byte(image: Image.Image) -> Pixels:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _webp_size(data: bytes) -> tuple[int, int]:
+def webp_size(data: bytes) -> tuple[int, int]:
     """Return (width, height) of a WebP's canvas; UnreadableImage where its first chunk is none that begins an image.
 
     Source: https://developers.google.com/speed/webp/docs/riff_container and, for lossy, RFC 6386, 9.1.

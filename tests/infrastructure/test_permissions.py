@@ -18,6 +18,8 @@ from cloudformation import (
     statements,
 )
 
+from pipeline_def.settings import PIPELINES
+
 # The only actions in use that have no resource type; cdk-nag's acknowledgement on the role gives the reason.
 NEEDS_STAR = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 
@@ -91,7 +93,9 @@ def test_s3_by_bucket_and_prefix(execution, environment):
     bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
     data, artifacts = bucket.format("data"), bucket.format("artifacts")
     assert execution["ReadInputs"]["Action"] == "s3:GetObject"
-    assert execution["ReadInputs"]["Resource"] == [f"{data}/datasets/*", f"{data}/pretrained/*"]
+    assert execution["ReadInputs"]["Resource"] == [
+        f"{data}/{prefix}/*" for prefix in ("datasets", "batch", "pretrained")
+    ]
     assert execution["ReadAndWriteArtifacts"]["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert execution["ReadAndWriteArtifacts"]["Resource"] == [f"{artifacts}/executions/*", f"{artifacts}/models/*"]
     for sid in ("ListInputs", "ListArtifacts"):
@@ -107,7 +111,9 @@ def test_jobs_only_under_the_names_that_pipelines_give(execution):
     assert execution["RunJobs"]["Resource"] == [
         f"{SAGEMAKER}:processing-job/pipelines-*",
         f"{SAGEMAKER}:training-job/pipelines-*",
+        f"{SAGEMAKER}:transform-job/pipelines-*",
     ]
+    assert execution["CreateModels"]["Resource"] == f"{SAGEMAKER}:model/pipelines-*"
 
 
 def _matches(statement: dict, arn: str) -> bool:
@@ -155,7 +161,9 @@ def test_models_only_into_the_own_group(execution, environment):
 
 def test_metrics_only_in_the_namespaces_of_jobs(execution):
     assert execution["PublishJobMetrics"]["Condition"] == {
-        "StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"]}
+        "StringEquals": {
+            "cloudwatch:namespace": [f"/aws/sagemaker/{kind}Jobs" for kind in ("Processing", "Training", "Transform")]
+        }
     }
 
 
@@ -170,12 +178,13 @@ def test_only_the_functions_of_the_steps_may_be_invoked(execution, environment):
         f"{arn}-resolve",
         f"{arn}-check-base",
         f"{arn}-list-trials",
+        f"{arn}-plan-transform",
     }
 
 
 def test_experiments_of_the_pipelines_names(execution, environment):
     assert set(execution["CreateExperiments"]["Resource"]) == {
-        f"{SAGEMAKER}:experiment/imgpipe-{environment}-{pipeline}" for pipeline in ("train", "tune", "retrain")
+        f"{SAGEMAKER}:experiment/imgpipe-{environment}-{pipeline}" for pipeline in PIPELINES
     }
     assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment/imgpipe-{environment}-tune")
     assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment-trial/abcdef123456")
@@ -242,6 +251,19 @@ def test_list_trials_reads_tuning_jobs_and_writes_one_file(stack, environment, e
             f"arn:aws:s3:::imgpipe-{environment}-artifacts-123456789012-us-east-1/executions/*/trials.json"
         ],
     }
+
+
+def test_plan_transform_lists_images_finds_versions_and_writes_its_plan(stack, environment):
+    bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
+    versions = [f"{SAGEMAKER}:model-package/imgpipe-{environment}/*"]
+    assert _allowed(stack, "PlanTransform") == {
+        "s3:ListBucket": [bucket.format("data")],
+        "sagemaker:ListModelPackages": versions,
+        "sagemaker:DescribeModelPackage": versions,
+        "s3:PutObject": [f"{bucket.format('artifacts')}/executions/*/plan/*"],
+    }
+    listing = statements(stack, "PlanTransform")["ListInput"]["Condition"]
+    assert listing == {"StringLike": {"s3:prefix": ["datasets/*", "batch/*"]}}
 
 
 def test_purge_reaches_only_its_group_and_stack(template):

@@ -48,11 +48,16 @@ def test_every_placeholder_is_of_use(stack):
 
 
 def test_functions_are_called_where_they_belong(stack):
-    functions = {placeholders.CHECK_BASE_FUNCTION_ARN, placeholders.LIST_TRIALS_FUNCTION_ARN}
+    functions = {
+        placeholders.CHECK_BASE_FUNCTION_ARN,
+        placeholders.LIST_TRIALS_FUNCTION_ARN,
+        placeholders.PLAN_TRANSFORM_FUNCTION_ARN,
+    }
     assert {pipeline: functions & set(_sub(stack, pipeline)[1]) for pipeline in PIPELINES} == {
         "train": set(),
         "tune": {placeholders.LIST_TRIALS_FUNCTION_ARN},
         "retrain": {placeholders.CHECK_BASE_FUNCTION_ARN},
+        "transform": {placeholders.PLAN_TRANSFORM_FUNCTION_ARN},
     }
 
 
@@ -63,7 +68,8 @@ def test_substituted_definition_parses_and_holds_the_values(stack, pipeline):
     assert "${" not in definition
     assert len(definition) <= placeholders.MAX_DEFINITION_CHARACTERS
     parameters = {parameter["Name"]: parameter for parameter in parsed["Parameters"]}
-    assert parameters["InputDataUri"]["DefaultValue"] == resolve(stack["Outputs"]["DatasetUri"]["Value"], stack)
+    place = resolve(stack["Outputs"]["BatchUri" if pipeline == "transform" else "DatasetUri"]["Value"], stack)
+    assert parameters["InputDataUri"]["DefaultValue"].startswith(place)
     assert "arn:aws:lambda:us-east-1:123456789012:function:imgpipe" in definition
 
 
@@ -75,7 +81,12 @@ def test_lambda_steps_call_their_functions(stack, environment):
         if step["Type"] == "Lambda"
     }
     arn = f"arn:aws:lambda:us-east-1:123456789012:function:imgpipe-{environment}-"
-    assert called == {"Resolve": f"{arn}resolve", "CheckBase": f"{arn}check-base", "Trials": f"{arn}list-trials"}
+    assert called == {
+        "Resolve": f"{arn}resolve",
+        "CheckBase": f"{arn}check-base",
+        "Trials": f"{arn}list-trials",
+        "Plan": f"{arn}plan-transform",
+    }
 
 
 def test_values_need_no_escaping_inside_json(stack, pipeline):

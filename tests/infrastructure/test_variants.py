@@ -23,7 +23,7 @@ from cloudformation import (
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
 from pipeline_def import placeholders
-from pipeline_def.settings import PIPELINES
+from pipeline_def.settings import REGISTERING_PIPELINES
 
 
 def _templates(tmp_path, **changes):
@@ -88,7 +88,7 @@ def sharded(tmp_path_factory):
     return _training_stack(tmp_path_factory.mktemp("sharded"), preprocess=preprocess)
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", REGISTERING_PIPELINES)
 def test_shards_and_merge_reach_the_template(sharded, pipeline):
     definition = definitions(sharded)[pipeline]
     steps = {step["Name"]: step for step in definition["Steps"]}

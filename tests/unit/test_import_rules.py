@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-CONTAINER_PACKAGES = ("common", "preprocess", "train", "evaluate", "package", "serve", "monitor")
+CONTAINER_PACKAGES = ("common", "preprocess", "train", "evaluate", "package", "serve", "monitor", "join")
 # Everything of ours that an import can name.
 OURS = {
     "app",
@@ -40,6 +40,7 @@ ALLOWED = {
     # Images are read with the packer's own code.
     "processing/serve": {"common", "preprocess"},
     "processing/monitor": {"common", "preprocess"},
+    "processing/join": {"common"},
     "functions": set(),
     "benchmarks": set(),
 }

@@ -113,7 +113,7 @@ def test_a_bomb_is_refused_by_its_header(of_size, width: int, height: int, monke
     ],
 )
 def test_the_size_of_a_webp_is_known_before_its_decoder_runs(data: bytes, size: tuple[int, int]) -> None:
-    assert pillow_formats._webp_size(data) == size
+    assert pillow_formats.webp_size(data) == size
 
 
 @pytest.mark.parametrize("of_size", [png_of_size, bmp_of_size, tiff_of_size])

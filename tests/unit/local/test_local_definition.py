@@ -113,7 +113,7 @@ def test_an_unknown_version_is_refused() -> None:
         Definition.parse("{}")
 
 
-@pytest.mark.parametrize("kind", ["AutoML", "Transform", "EMR", "Callback", "QualityCheck", "NotebookJob"])
+@pytest.mark.parametrize("kind", ["AutoML", "ClarifyCheck", "EMR", "Callback", "QualityCheck", "NotebookJob"])
 def test_step_types_of_later_times_are_refused_by_name(kind: str) -> None:
     text = definition_text([processing("Fine"), {"Name": "Odd", "Type": kind, "Arguments": {}}])
     with pytest.raises(LocalRunError, match=f"step Odd is of type {kind}.*Condition, Fail, Lambda, Model, Processing"):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from environment_definitions import FULL, SHARDED, definition_of
 
-from pipeline_def.settings import PIPELINES
+from pipeline_def.settings import REGISTERING_PIPELINES
 
 
 @pytest.fixture(
     scope="session",
     params=[
-        *((name, pipeline) for name in ("dev", "prod", FULL) for pipeline in PIPELINES),
+        *((name, pipeline) for name in ("dev", "prod", FULL) for pipeline in REGISTERING_PIPELINES),
         (SHARDED, "train"),
     ],
     ids="-".join,
 )
 def definition(request: pytest.FixtureRequest) -> str:
-    """All pipelines of our own trainer's environment, of the built-in algorithm's and of everything; with shards."""
+    """The registering pipelines of our own trainer's environment, of the built-in algorithm's and of everything; with shards."""
     return definition_of(*request.param)
 
 

@@ -40,6 +40,7 @@ def substituted(definition: str) -> str:
         "ResolveFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:resolve",
         "CheckBaseFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:check-base",
         "ListTrialsFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:list-trials",
+        "PlanTransformFunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:plan-transform",
         "ImagingImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:imaging",
         "MxnetImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet",
         "MxnetGpuImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/assets:mxnet-gpu",
@@ -91,6 +92,10 @@ def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
                 "BestTrainingJob": best,
             }
         )
+    if step["Type"] == "Model":
+        return StepOutcome(properties={"ModelName": "model"})
+    if step["Type"] == "Transform":
+        return StepOutcome(properties=arguments)
     if step["Type"] == "Training":
         artifact = f"{arguments['OutputDataConfig']['S3OutputPath']}/job/output/model.tar.gz"
         return StepOutcome(properties={"ModelArtifacts": {"S3ModelArtifacts": artifact}})
@@ -112,9 +117,27 @@ def _answer(function: str, arguments: dict[str, Any], listing_hash: str) -> dict
         return {"base_model_uri": arguments["base_model_uri"], "checked": "yes"}
     if function == "Trials":
         return {"trials_uri": arguments["output_uri"], "best_training_job": "job", "best_value": 0.9, "count": 2}
+    if function == "Plan":
+        return _planned(arguments, listing_hash)
     uri = arguments["input_data_uri"].rstrip("/") + "/"
     answer = {"input_uri": uri, "listing_hash": listing_hash, "object_count": 9, "total_bytes": 900}
     answer |= {"champion_version": "3", "champion_uri": "s3://imgpipe-artifacts/models/0123/package/"}
     if base := arguments.get("base_model_uri"):
         answer |= {"base_model_uri": f"s3://imgpipe-artifacts/models/{base}/model.tar.gz", "base_version": "3"}
     return answer
+
+
+def _planned(arguments: dict[str, Any], listing_hash: str) -> dict[str, Any]:
+    version, output = arguments["model_version"].replace("latest-approved", "3"), arguments["output_uri"]
+    package = "arn:aws:sagemaker:us-east-1:123456789012:model-package/imgpipe-dev/"
+    return {
+        "model_package_arn": package + version,
+        "model_version": version,
+        "model_facts_uri": f"s3://imgpipe-artifacts/models/{version}/serving/model.json",
+        "labels_uri": f"s3://imgpipe-artifacts/models/{version}/package/labels.json",
+        "plan_uri": f"{output}/plan/",
+        "manifest_uri": f"{output}/manifest.json",
+        "listing_hash": listing_hash,
+        "object_count": 9,
+        "skipped_count": 0,
+    }

@@ -10,7 +10,7 @@ from definition_walk import resolved_steps
 from environment_definitions import FULL, definition_of
 
 from pipeline_def.definition import build_definition
-from pipeline_def.settings import PIPELINES, PipelineSettings
+from pipeline_def.settings import REGISTERING_PIPELINES, PipelineSettings
 from pipeline_def.settings.evaluate import GATE_METRICS
 from pipeline_def.steps.trainer import METRICS
 
@@ -188,7 +188,7 @@ def test_the_best_trial_is_trained_on_where_the_settings_say_so() -> None:
     assert inputs["model"] == f"{EXECUTION}/train/job/output/model.tar.gz"
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("pipeline", REGISTERING_PIPELINES)
 def test_the_champion_is_staged_for_the_evaluation(pipeline: str) -> None:
     evaluate = resolved_steps(definition_of("dev", pipeline))["Evaluate"]["Arguments"]
     inputs = {item["InputName"]: item["S3Input"]["S3Uri"] for item in evaluate["ProcessingInputs"]}

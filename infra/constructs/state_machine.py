@@ -1,0 +1,77 @@
+"""A state machine given as plain data, logged and traced, with a role that can do no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_stepfunctions as stepfunctions
+from constructs import Construct
+
+from infra.nag import acknowledge_wildcard
+from infra.settings import EnvironmentSettings
+
+
+class DefinedMachine(Construct):
+    """Standard state machine `<prefix>-<purpose>`; give `role` what its tasks need."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        purpose: str,
+        definition: Mapping[str, Any],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        stack = cdk.Stack.of(self)
+        name = settings.state_machine_name(purpose)
+        self.arn = stack.format_arn(
+            service="states", resource="stateMachine", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": self.arn},
+                },
+            ),
+            description=f"Role of the state machine {name}",
+        )
+        self.machine = stepfunctions.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=name,
+            definition_body=stepfunctions.DefinitionBody.from_string(stack.to_json_string(dict(definition))),
+            role=self.role,
+            tracing_enabled=True,
+            # Inputs name images of users, so the log has none of the data.
+            logs=stepfunctions.LogOptions(
+                destination=self._build_log_group(settings, name),
+                level=stepfunctions.LogLevel.ALL,
+                include_execution_data=False,
+            ),
+        )
+        acknowledge_wildcard(
+            self.role, "*", reason="Log deliveries and trace segments have no resource type that a policy could name."
+        )
+
+    def _build_log_group(self, settings: EnvironmentSettings, name: str) -> logs.LogGroup:
+        group = logs.LogGroup(
+            self,
+            "Logs",
+            # Under this prefix the resource policy that lets the service write does not grow with each group.
+            log_group_name=f"/aws/vendedlogs/states/{name}",
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        resource = group.node.default_child
+        assert isinstance(resource, logs.CfnLogGroup)
+        resource.retention_in_days = settings.log_retention_days
+        return group

@@ -1,0 +1,1 @@
+"""The parts of the deployment machine; infra.workflows.deploy puts them together."""

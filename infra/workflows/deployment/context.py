@@ -1,0 +1,111 @@
+"""What every part of the deployment machine knows: settings, names, and how a call of a service is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from infra.settings import EnvironmentSettings
+from infra.workflows import states
+from infra.workflows.states import State
+
+# Where the smoke test's result is published; CloudWatch's dimension is the endpoint's name.
+METRIC_NAMESPACE: Final = "imgpipe/Serving"
+SMOKE_METRIC: Final = "SmokeTestFailures"
+ENDPOINT_DIMENSION: Final = "EndpointName"
+VARIANT: Final = "AllTraffic"
+# Marks the smoke test's requests among captured ones.
+SMOKE_INFERENCE_ID: Final = "imgpipe-smoke-test"
+# Tag of the endpoint: when the execution began that last changed it.
+CHANGED_TAG: Final = "imgpipe:deployed-by-execution-of"
+
+ABSENT: Final = ("*Could not find*", "*does not exist*")
+BUSY: Final = ("*in-progress*", "*in progress*", "*already existing*", "*Updating*")
+THROTTLED: Final = ("*Rate exceeded*", "*hrottl*")
+
+FAILING: Final = "Failing"
+# Error of an execution that failed and told why; any other failure is told of by a rule.
+FAILURE: Final = "DeploymentFailed"
+# Of DescribeEndpoint: somebody works on the endpoint.
+BUSY_STATUSES: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployNames:
+    """Names and ARNs that the machine is given; CDK tokens are fine.
+
+    The alarms are those that roll a deployment back: share of 5xx, latency, failed smoke tests.
+    """
+
+    partition: str
+    model_package_group: str
+    endpoint_role_arn: str
+    artifact_bucket: str
+    topic_arn: str
+    error_alarm: str
+    latency_alarm: str
+    smoke_alarm: str
+
+    @property
+    def alarms(self) -> tuple[str, str, str]:
+        """All that roll a deployment back."""
+        return self.error_alarm, self.latency_alarm, self.smoke_alarm
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings and names, and the forms that the states share."""
+
+    settings: EnvironmentSettings
+    names: DeployNames
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name."""
+        return self.settings.endpoint_name
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        """Tags of what the machine creates, as the stacks have them."""
+        own = {"project": self.settings.project, "environment": self.settings.environment}
+        return [{"Key": key, "Value": value} for key, value in (own | self.settings.tags).items()]
+
+    def call(
+        self,
+        action: str,
+        parameters: Mapping[str, Any],
+        *,
+        then: str,
+        at: str | None = None,
+        select: Mapping[str, Any] | None = None,
+        on_error: str = FAILING,
+        comment: str | None = None,
+    ) -> State:
+        """A call "<service>:<action>", whose answer goes to `at`; any error goes to `on_error`."""
+        return states.task(
+            states.sdk(action, partition=self.names.partition),
+            parameters,
+            next_state=then,
+            result_path=at,
+            result_selector=select,
+            catch={"States.ALL": on_error},
+            comment=comment,
+        )
+
+    def describe_endpoint(self, *, then: str, on_error: str) -> State:
+        """The endpoint as it is, at $.endpoint."""
+        return self.call(
+            "sagemaker:describeEndpoint", {"EndpointName": self.endpoint}, then=then, at="$.endpoint", on_error=on_error
+        )
+
+
+def status_is(*statuses: str) -> State:
+    """Comparison: the endpoint has one of these statuses."""
+    rules = [{"Variable": "$.endpoint.EndpointStatus", "StringEquals": status} for status in statuses]
+    return {"Or": rules} if len(rules) > 1 else rules[0]
+
+
+def serves_new_configuration() -> State:
+    """Comparison: the endpoint has the configuration that is being deployed."""
+    return {"Variable": "$.endpoint.EndpointConfigName", "StringEqualsPath": "$.name"}

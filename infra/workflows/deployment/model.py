@@ -1,0 +1,213 @@
+"""Model and endpoint configuration of the chosen version; what is there already counts as made."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from infra.settings import EnvironmentSettings
+from infra.workflows.deployment import context
+from infra.workflows.deployment.context import Context
+from infra.workflows.states import States, choice, error_says, present, put, succeed
+
+MEGABYTE: Final = 1024 * 1024
+# A cold instance downloads and unpacks the model, and then has to answer its first ping.
+_STARTUP_SECONDS: Final = 600
+
+
+def prepare(ctx: Context, *, then: str) -> States:
+    """From "Describe version" to `then`, which finds $.package, $.name and $.sample."""
+    return {**_describe(ctx), **_create_model(ctx), **_create_configuration(ctx), **_load_sample(ctx, then=then)}
+
+
+def _describe(ctx: Context) -> States:
+    return {
+        "Describe version": ctx.call(
+            "sagemaker:describeModelPackage",
+            {"ModelPackageName.$": "$.target.arn"},
+            at="$.package",
+            select={
+                "arn.$": "$.ModelPackageArn",
+                "version.$": "$.ModelPackageVersion",
+                "status.$": "$.ModelApprovalStatus",
+                "metadata.$": "$.CustomerMetadataProperties",
+            },
+            then="Is it approved",
+        ),
+        "Is it approved": choice(
+            {"Variable": "$.package.status", "StringEquals": "Approved", "Next": "Can it be served"},
+            default="No longer approved",
+        ),
+        "No longer approved": succeed("The version lost its approval meanwhile; that has an execution of its own"),
+        "Can it be served": choice(
+            {
+                "And": [present("$.package.metadata.sample_uri"), present("$.package.metadata.sample_label")],
+                "Next": "Name model",
+            },
+            default="Say that it cannot be served",
+        ),
+        "Say that it cannot be served": put(
+            {
+                "text.$": "States.Format('version {} has no sample_uri and sample_label in its metadata, for it was "
+                "registered before there was an endpoint. Run the pipeline again and approve what it registers.', "
+                "$.package.version)"
+            },
+            at="$.problem",
+            next_state="See what serves",
+        ),
+        "Name model": put(
+            {
+                "name.$": f"States.Format('{ctx.settings.prefix}-v{{}}-{ctx.settings.serving.settings_hash}', "
+                "$.package.version)",
+                "path.$": "States.StringSplit($.package.metadata.sample_uri, '/')",
+                "polls": {"count": 0},
+                "smoke": {"state": "pending", "text": ""},
+                "tries": {"count": 0},
+            },
+            at="$.plan",
+            next_state="Begin",
+        ),
+        "Begin": {
+            "Type": "Pass",
+            "Parameters": {
+                "event.$": "$.event",
+                "started.$": "$.started",
+                "execution.$": "$.execution",
+                "target.$": "$.target",
+                "package.$": "$.package",
+                "name.$": "$.plan.name",
+                "path.$": "$.plan.path",
+                "polls.$": "$.plan.polls",
+                "smoke.$": "$.plan.smoke",
+                "tries.$": "$.plan.tries",
+            },
+            "Next": "Find model",
+        },
+    }
+
+
+def _create_model(ctx: Context) -> States:
+    return {
+        "Find model": ctx.call(
+            "sagemaker:describeModel",
+            {"ModelName.$": "$.name"},
+            then="Find configuration",
+            on_error="Is there no model",
+        ),
+        "Is there no model": choice(error_says(*context.ABSENT) | {"Next": "Create model"}, default=context.FAILING),
+        "Create model": ctx.call(
+            "sagemaker:createModel",
+            model_request(ctx),
+            then="Find configuration",
+            on_error="Was the model made meanwhile",
+        ),
+        "Was the model made meanwhile": choice(
+            error_says("*already exist*") | {"Next": "Find configuration"}, default=context.FAILING
+        ),
+    }
+
+
+def _create_configuration(ctx: Context) -> States:
+    return {
+        "Find configuration": ctx.call(
+            "sagemaker:describeEndpointConfig",
+            {"EndpointConfigName.$": "$.name"},
+            then="Load sample",
+            on_error="Is there no configuration",
+        ),
+        "Is there no configuration": choice(
+            error_says(*context.ABSENT) | {"Next": "Create configuration"}, default=context.FAILING
+        ),
+        "Create configuration": ctx.call(
+            "sagemaker:createEndpointConfig",
+            configuration_request(ctx),
+            then="Load sample",
+            on_error="Was the configuration made meanwhile",
+        ),
+        "Was the configuration made meanwhile": choice(
+            error_says("*already exist*") | {"Next": "Load sample"}, default=context.FAILING
+        ),
+    }
+
+
+def _load_sample(ctx: Context, *, then: str) -> States:
+    """The sample is read before any traffic moves: without it nothing could be tested.
+
+    Its key is models/<execution>/serving/sample.json; the execution stands third from the end of the URI, however
+    StringSplit treats the empty part between the two slashes of s3://.
+    """
+    third_last = "States.ArrayGetItem($.path, States.MathAdd(States.ArrayLength($.path), -3))"
+    return {
+        "Load sample": ctx.call(
+            "s3:getObject",
+            {
+                "Bucket": ctx.names.artifact_bucket,
+                "Key.$": f"States.Format('models/{{}}/serving/sample.json', {third_last})",
+            },
+            at="$.sample",
+            select={"file.$": "States.StringToJson($.Body)"},
+            then=then,
+        ),
+    }
+
+
+def model_request(ctx: Context) -> dict[str, Any]:
+    """CreateModel: the version's image and artifact, with what the container is told."""
+    serving = ctx.settings.serving
+    request: dict[str, Any] = {
+        "ModelName.$": "$.name",
+        "PrimaryContainer": {
+            "ModelPackageName.$": "$.package.arn",
+            "Environment": {
+                "IMGPIPE_MODEL_NAME.$": "$.name",
+                "IMGPIPE_MAX_PAYLOAD_BYTES": str(int(serving.payload_limit_mb * MEGABYTE)),
+            },
+        },
+        "ExecutionRoleArn": ctx.names.endpoint_role_arn,
+        "EnableNetworkIsolation": serving.isolated,
+        "Tags": ctx.tags,
+    }
+    if serving.subnet_ids:
+        request["VpcConfig"] = {
+            "Subnets": list(serving.subnet_ids),
+            "SecurityGroupIds": list(serving.security_group_ids),
+        }
+    return request
+
+
+def configuration_request(ctx: Context) -> dict[str, Any]:
+    """CreateEndpointConfig: one variant, which gets all traffic."""
+    serving = ctx.settings.serving
+    request: dict[str, Any] = {
+        "EndpointConfigName.$": "$.name",
+        "ProductionVariants": [{"VariantName": context.VARIANT, "ModelName.$": "$.name", **_capacity(ctx.settings)}],
+        "Tags": ctx.tags,
+    }
+    if serving.volume_key_arn:
+        request["KmsKeyId"] = serving.volume_key_arn
+    if serving.capture_percent:
+        request["DataCaptureConfig"] = {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": serving.capture_percent,
+            "DestinationS3Uri": f"s3://{ctx.names.artifact_bucket}/capture",
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+            **({"KmsKeyId": serving.kms_key_arn} if serving.kms_key_arn else {}),
+        }
+    return request
+
+
+def _capacity(settings: EnvironmentSettings) -> dict[str, Any]:
+    serving = settings.serving
+    if serving.kind == "serverless":
+        return {
+            "ServerlessConfig": {
+                "MemorySizeInMB": serving.serverless_memory_mb,
+                "MaxConcurrency": serving.serverless_max_concurrency,
+            }
+        }
+    return {
+        "InstanceType": serving.instance_type,
+        "InitialInstanceCount": serving.instance_count,
+        "InitialVariantWeight": 1,
+        "ContainerStartupHealthCheckTimeoutInSeconds": _STARTUP_SECONDS,
+    }

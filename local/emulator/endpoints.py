@@ -1,0 +1,188 @@
+"""Endpoints of the emulated account: created, shifted to new configurations and rolled back, on fleets that run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.sagemaker.exceptions import ValidationError
+from moto.sagemaker.models import FakeEndpoint, sagemaker_backends
+
+from local.emulator.clock import Clock
+from local.emulator.hosting import FleetRequest, Hosting
+from local.emulator.traffic import bake_seconds, rollback_alarms, shares
+
+_BUSY: Final = ("Creating", "Updating", "RollingBack", "Deleting")
+_LOOK_SECONDS: Final = 0.05  # of real time, between two looks at the alarms
+_JOIN_SECONDS: Final = 20.0
+Shares = Mapping[str, float]
+
+
+class _RolledBack(Exception):
+    """The new fleet does not take over; the message says why."""
+
+
+class Endpoints:
+    """What happens to the endpoints of one account; `hosting` None means that no fleet runs, as in plain moto."""
+
+    def __init__(self, *, account: str, region: str, clock: Clock, emit: Callable[..., None]) -> None:
+        self._backend = sagemaker_backends[account][region]
+        self._alarms = cloudwatch_backends[account][region].alarms
+        self._clock, self._emit = clock, emit
+        self._fleets: dict[str, str] = {}  # by endpoint: the fleet that serves
+        self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+        self.hosting: Hosting | None = None
+
+    def created(self, endpoint: FakeEndpoint) -> None:
+        """Brings a new endpoint into service, in a thread of its own."""
+        self._begin(endpoint, "Creating", self._create, endpoint)
+
+    def restored(self, name: str, fleet: str) -> None:
+        """Says which fleet serves an endpoint that was created anew for one that lives already."""
+        self._fleets[name] = fleet
+
+    def update(self, name: str, configuration: str, deployment: Mapping[str, Any] | None) -> FakeEndpoint:
+        """UpdateEndpoint; raises moto's ValidationError where the service refuses."""
+        self.refuse_busy(name)
+        endpoint = self._backend.endpoints[name]
+        self._backend.describe_endpoint_config(configuration)
+        endpoint.pending_deployment_summary = {"EndpointConfigName": configuration}
+        self._begin(endpoint, "Updating", self._update, endpoint, configuration, deployment or {})
+        return endpoint
+
+    def refuse_busy(self, name: str) -> None:
+        """Raises moto's ValidationError where something changes an endpoint at the moment."""
+        endpoint = self._find(name)
+        if endpoint.endpoint_status in _BUSY:
+            raise ValidationError(message=f'Cannot update in-progress endpoint "{endpoint.arn}".')
+
+    def deleted(self, name: str) -> None:
+        """Ends the fleet of an endpoint that was deleted."""
+        fleet = self._fleets.pop(name, None)
+        if self.hosting and fleet:
+            self.hosting.close(name)
+
+    def live(self) -> dict[str, str]:
+        """The fleet of each endpoint that serves."""
+        return dict(self._fleets)
+
+    def close(self) -> None:
+        """Waits until nothing changes any more; what is in the middle of a change is rolled back first."""
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(_JOIN_SECONDS)
+
+    def _begin(self, endpoint: FakeEndpoint, status: str, work: Callable[..., None], *arguments: Any) -> None:
+        if self.hosting is None:
+            if work == self._update:
+                self._settle(endpoint, arguments[1])
+            return
+        self._set(endpoint, status)
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _create(self, endpoint: FakeEndpoint) -> None:
+        try:
+            fleet = self._launch(endpoint, endpoint.endpoint_config_name)
+        except _RolledBack as error:
+            self._set(endpoint, "Failed", str(error))
+            return
+        self._fleets[endpoint.endpoint_name] = fleet
+        self._route(endpoint, {fleet: 1.0})
+        self._set(endpoint, "InService")
+
+    def _update(self, endpoint: FakeEndpoint, configuration: str, deployment: Mapping[str, Any]) -> None:
+        old, new = self._fleets.get(endpoint.endpoint_name), None
+        try:
+            new = self._launch(endpoint, configuration)
+            self._shift(endpoint, configuration, deployment, old=old, new=new)
+        except _RolledBack as error:
+            self._set(endpoint, "RollingBack", str(error))
+            if old:
+                self._route(endpoint, {old: 1.0})
+            if new:
+                self._hosting.stop(new)
+            endpoint.pending_deployment_summary = None
+            self._set(endpoint, "InService" if old else "Failed", str(error))
+            return
+        self._fleets[endpoint.endpoint_name] = new
+        if old:
+            self._hosting.stop(old)
+        self._settle(endpoint, configuration)
+        self._set(endpoint, "InService")
+
+    def _shift(
+        self,
+        endpoint: FakeEndpoint,
+        configuration: str,
+        deployment: Mapping[str, Any],
+        *,
+        old: str | None,
+        new: str,
+    ) -> None:
+        """Moves the traffic step by step; the alarms are watched after each, as "Blue/Green Deployments" says."""
+        [variant] = self._backend.describe_endpoint_config(configuration)["ProductionVariants"]
+        steps = shares(deployment, instances=variant.get("InitialInstanceCount", 1)) if old else [1.0]
+        for number, share in enumerate(steps):
+            self._route(endpoint, {new: share} | ({old: 1.0 - share} if old and share < 1 else {}))
+            self._bake(bake_seconds(deployment, last=number == len(steps) - 1), rollback_alarms(deployment))
+
+    def _bake(self, seconds: float, alarms: list[str]) -> None:
+        """Watches the alarms for `seconds` of the account."""
+        end = time.monotonic() + self._clock.real(seconds)
+        while True:
+            for name in alarms:
+                if name in self._alarms and self._alarms[name].state_value == "ALARM":
+                    raise _RolledBack(f"Alarm {name} is in ALARM, so the deployment is rolled back")
+            if (left := end - time.monotonic()) <= 0:
+                return
+            if self._closing.wait(min(_LOOK_SECONDS, left)):
+                raise _RolledBack("The account was closed")
+
+    def _launch(self, endpoint: FakeEndpoint, configuration: str) -> str:
+        described = self._backend.describe_endpoint_config(configuration)
+        [variant] = described["ProductionVariants"]
+        request = FleetRequest.of(self._backend, endpoint.endpoint_name, described, variant)
+        fleet = self._hosting.launch(request)
+        if reason := self._hosting.wait_ready(fleet):
+            self._hosting.stop(fleet)
+            raise _RolledBack(reason)
+        return fleet
+
+    @property
+    def _hosting(self) -> Hosting:
+        assert self.hosting is not None
+        return self.hosting
+
+    def _route(self, endpoint: FakeEndpoint, to: Shares) -> None:
+        self._hosting.route(endpoint.endpoint_name, to)
+
+    def _settle(self, endpoint: FakeEndpoint, configuration: str) -> None:
+        described = self._backend.describe_endpoint_config(configuration)
+        endpoint.endpoint_config_name = configuration
+        endpoint.production_variants = endpoint._process_production_variants(described["ProductionVariants"])
+        endpoint.data_capture_config = described.get("DataCaptureConfig")
+        endpoint.pending_deployment_summary = None
+
+    def _find(self, name: str) -> FakeEndpoint:
+        self._backend.describe_endpoint(name)  # its own error where there is none
+        return self._backend.endpoints[name]
+
+    def _set(self, endpoint: FakeEndpoint, status: str, reason: str | None = None) -> None:
+        endpoint.endpoint_status, endpoint.failure_reason = status, reason
+        endpoint.last_modified_time = datetime.now(timezone.utc).replace(tzinfo=None)
+        detail = {
+            "EndpointName": endpoint.endpoint_name,
+            "EndpointArn": endpoint.arn,
+            "EndpointConfigName": endpoint.endpoint_config_name,
+            "EndpointStatus": status,
+        } | ({"FailureReason": reason} if reason else {})
+        self._emit(
+            source="aws.sagemaker", kind="SageMaker Endpoint State Change", detail=detail, resources=[endpoint.arn]
+        )

@@ -1,0 +1,126 @@
+"""The fleets of the local endpoint: their programs, their shares of the requests, and the handing on of a request."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from local.endpoint.capture import Capture
+from local.endpoint.program import ServeProgram
+from local.endpoint.runtime_api import Answer, answered, model_error, validation_error
+
+_NO_ANSWER: Final = 500  # how the service counts a container that broke the connection
+_OK: Final = 200
+
+
+@dataclass(kw_only=True)
+class Fleet:
+    """One program with what the endpoint needs to know of it; `shown` is said of it in the endpoint's status."""
+
+    program: ServeProgram
+    variant: str
+    capture_percent: int
+    log: Path
+    shown: Mapping[str, Any]
+    settled: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
+    reason: str | None = None  # why it will never answer
+
+
+class Fleets:
+    """All fleets of one endpoint; safe to use from several threads."""
+
+    def __init__(self, *, endpoint: str, directory: Path) -> None:
+        self.endpoint = endpoint
+        self.capture = Capture(directory / "capture", endpoint=endpoint)
+        self._fleets: dict[str, Fleet] = {}
+        self._shares: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def launch(self, fleet_id: str, request: Mapping[str, Any]) -> None:
+        """Starts a fleet; `request` has command, environment, directory, log, variant, capture_percent and shown."""
+        log = Path(request["log"])
+        program = ServeProgram(
+            request["command"], environment=request["environment"], directory=Path(request["directory"]), log=log
+        )
+        fleet = Fleet(
+            program=program,
+            variant=request["variant"],
+            capture_percent=request["capture_percent"],
+            log=log,
+            shown=request["shown"],
+        )
+        with self._lock:
+            self._fleets[fleet_id] = fleet
+        threading.Thread(target=_watch_start, args=(fleet,), daemon=True).start()
+
+    def wait_ready(self, fleet_id: str) -> str | None:
+        """Waits until a fleet answers; returns why it never will."""
+        fleet = self._fleets[fleet_id]
+        fleet.settled.wait()
+        return fleet.reason
+
+    def route(self, shares: Mapping[str, float]) -> None:
+        """Splits the requests from now on."""
+        with self._lock:
+            self._shares = {fleet: share for fleet, share in shares.items() if fleet in self._fleets}
+
+    def end(self, fleet_id: str) -> None:
+        """Ends a fleet; unknown ones have ended already."""
+        with self._lock:
+            fleet = self._fleets.pop(fleet_id, None)
+            self._shares.pop(fleet_id, None)
+        if fleet:
+            fleet.stop.set()
+            fleet.program.end()
+
+    def end_all(self) -> None:
+        """Ends every fleet."""
+        for fleet_id in list(self._fleets):
+            self.end(fleet_id)
+
+    def pids(self) -> list[int]:
+        """The processes of all fleets."""
+        with self._lock:
+            return [fleet.program.pid for fleet in self._fleets.values()]
+
+    def serving(self) -> list[dict[str, Any]]:
+        """What is said of the fleets that get requests, with their shares."""
+        with self._lock:
+            return [
+                {**self._fleets[fleet].shown, "fleet": fleet, "share": share} for fleet, share in self._shares.items()
+            ]
+
+    def invoke(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Hands a request to one of the fleets, by their shares."""
+        with self._lock:
+            if not self._shares:
+                return validation_error(f"Endpoint {self.endpoint} is not in service.")
+            [chosen] = random.choices(list(self._shares), weights=list(self._shares.values()))
+            fleet = self._fleets[chosen]
+        try:
+            container = fleet.program.send(headers, body)
+        except (OSError, http.client.HTTPException) as error:
+            return model_error(_NO_ANSWER, f"the container did not answer: {error!r}", log=str(fleet.log))
+        answer = answered(container, variant=fleet.variant, log=str(fleet.log))
+        if answer[0] == _OK:
+            self.capture.consider(
+                percent=fleet.capture_percent,
+                variant=fleet.variant,
+                headers=headers,
+                body=body,
+                answer=answer[1:],
+            )
+        return answer
+
+
+def _watch_start(fleet: Fleet) -> None:
+    try:
+        fleet.reason = fleet.program.wait_ready(stop=fleet.stop)
+    finally:
+        fleet.settled.set()

@@ -1,0 +1,143 @@
+"""Captured requests: every line of every JSON-lines file that data capture wrote.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from monitor.answers import Answer, AnswerReader, UnusableAnswer
+from monitor.lines import files_below, numbered_lines
+from monitor.problems import Problems
+
+JSON_TYPE = "application/json"
+SUFFIXES = (".jsonl", ".json")
+# Written beside the captures by whoever chose them, so that no input is ever empty.
+NOT_CAPTURES = frozenset({"window.json"})
+# Custom attributes that name the image, as in "s3_key=photos/1.jpg".
+KEY_ATTRIBUTES = ("s3_key", "key", "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """One image of a request: its bytes, the answer, when, where it was read, and the ids that ground truth may use."""
+
+    payload: bytes
+    answer: Answer
+    time: str
+    place: str
+    ids: tuple[str, ...]
+
+
+@dataclass
+class CaptureCounts:
+    """What the files held: lines that are not blank, and those of an earlier model version, which are left out."""
+
+    files: int = 0
+    lines: int = 0
+    earlier: int = 0
+
+
+class CaptureReader:
+    """Reads the captures below a folder; ``since`` leaves out what was asked before the live version was deployed."""
+
+    def __init__(self, folder: Path, *, answers: AnswerReader, problems: Problems, since: str | None = None) -> None:
+        self._folder = folder
+        self._answers = answers
+        self._problems = problems
+        self._since = None if since is None else moment(since)
+        self.counts = CaptureCounts()
+
+    def inferences(self) -> Iterator[Inference]:
+        """Yield every image with its answer, file by file and line by line; what is damaged goes to the problems."""
+        for path in files_below(self._folder, *SUFFIXES):
+            if path.name in NOT_CAPTURES:
+                continue
+            self.counts.files += 1
+            for number, line in numbered_lines(path):
+                self.counts.lines += 1
+                yield from self._line(line, f"{path.relative_to(self._folder).as_posix()}:{number}")
+
+    def _line(self, line: bytes, place: str) -> list[Inference]:
+        try:
+            record = json.loads(line)
+            data, event = record["captureData"], record["eventMetadata"]
+            time = str(event.get("inferenceTime", ""))
+            if self._since is not None and moment(time) < self._since:
+                self.counts.earlier += 1
+                return []
+            payloads = _payloads(data["endpointInput"])
+            answers = self._answers.read(_content(data["endpointOutput"]))
+        except UnusableAnswer as error:
+            self._problems.add("answer", place, str(error))
+            return []
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            self._problems.add("line", place, f"no captured request: {_reason(error)}")
+            return []
+        if len(payloads) != len(answers):
+            self._problems.add("answer", place, f"{len(answers)} answers to {len(payloads)} images")
+            return []
+        ids = _ids(event)
+        single = len(payloads) == 1
+        return [
+            Inference(
+                payload=payload,
+                answer=answer,
+                time=time,
+                place=place if single else f"{place}#{index}",
+                # An id of a request with several images names each of them by its place, from 0.
+                ids=ids if single else tuple(f"{id_}#{index}" for id_ in ids),
+            )
+            for index, (payload, answer) in enumerate(zip(payloads, answers, strict=True))
+        ]
+
+
+def moment(text: str) -> datetime:
+    """Return an ISO 8601 time; one without an offset is UTC, as the service writes it. ValueError for anything else."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _content(side: Any) -> bytes:
+    """Return the body that a side of the capture holds: base64, or the text of a listed JSON or CSV type."""
+    data = side["data"]
+    if side.get("encoding") == "BASE64":
+        return base64.b64decode(data, validate=True)
+    return str(data).encode()
+
+
+def _payloads(side: Any) -> list[bytes]:
+    body = _content(side)
+    if str(side.get("observedContentType", "")).split(";")[0].strip().lower() != JSON_TYPE:
+        return [body]
+    images = json.loads(body)
+    if not isinstance(images, list) or not images:
+        raise ValueError("the request is no list of base64 images")
+    return [base64.b64decode(image, validate=True) for image in images]
+
+
+def _ids(event: dict[str, Any]) -> tuple[str, ...]:
+    """Return all by which ground truth may name the request: event id, inference id, the image's key."""
+    found = [str(event[name]) for name in ("eventId", "inferenceId") if event.get(name)]
+    for attribute in event.get("customAttributes") or ():
+        for part in str(attribute).split(","):
+            name, _, value = part.strip().partition("=")
+            if value and name in KEY_ATTRIBUTES:
+                found.append(value)
+    return tuple(found)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return "no JSON"
+    if isinstance(error, binascii.Error):
+        return "no base64"
+    return f"no field {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__

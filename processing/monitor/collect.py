@@ -1,0 +1,159 @@
+"""From captured requests to the distinct images of a window, measured as the test images were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from common.image_statistics import ImageFacts, image_facts, summarise_images
+from common.prediction_statistics import summarise_predictions
+from monitor.answers import Answer
+from monitor.baseline import Baseline
+from monitor.capture import Inference
+from monitor.embedding import Sample as Embeddings
+from monitor.embedding import Unusualness
+from monitor.gallery import Picture, Pixels, Shortlist
+from monitor.ground_truth import GroundTruth, Labels
+from monitor.problems import Problems
+from monitor.scores import Labelled, Summary
+from preprocess.decode import UnreadableImage, read_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One distinct image of the window, without its pixels; ``unusual`` is its distance from the test images."""
+
+    facts: ImageFacts
+    answer: Answer
+    truth: Labels | None
+    unusual: float
+    time: str
+    place: str
+
+    @property
+    def right(self) -> bool:
+        """Whether exactly the true classes were answered."""
+        return self.truth == frozenset(self.answer.chosen)
+
+
+@dataclass
+class Collection:
+    """What a window holds: every image counted, each distinct one measured."""
+
+    samples: list[Sample] = field(default_factory=list)
+    images: int = 0
+    least_sure: Shortlist = field(default_factory=Shortlist)
+    most_unusual: Shortlist = field(default_factory=Shortlist)
+
+    @property
+    def labelled(self) -> Labelled:
+        """Distinct images with ground truth."""
+        known = [sample for sample in self.samples if sample.truth is not None]
+        return Labelled(len(known), sum(sample.right for sample in known))
+
+    def summary(self, classes: int) -> Summary:
+        """Return the window in numbers; it needs at least one sample."""
+        called = np.zeros((len(self.samples), classes), np.bool_)
+        for row, sample in zip(called, self.samples, strict=True):
+            row[list(sample.answer.chosen)] = True
+        confidence = np.array([sample.answer.confidence for sample in self.samples])
+        return Summary(
+            size=len(self.samples),
+            predictions=summarise_predictions(called, confidence),
+            labelled=self.labelled,
+            **summarise_images(sample.facts for sample in self.samples),
+        )
+
+    def pictures(self, which: Shortlist, classes: Sequence[str]) -> list[Picture]:
+        """Return the images of a short list with what was said of them."""
+        return [_picture(self.samples[position], uri, side, classes) for position, uri, side in which.ranked()]
+
+
+def collect(
+    inferences: Iterable[Inference], *, baseline: Baseline, ground_truth: GroundTruth, problems: Problems
+) -> Collection:
+    """Read all images; one that came before counts once, so that a client that repeats itself is no drift.
+
+    The same are equal files and equal pixels at the baseline's size. Of several answers to one image the first counts,
+    of its labels the first that there is. Images that cannot be read go to the problems.
+    """
+    found, seen = Collection(), _Seen()
+    unusualness = Unusualness(Embeddings(baseline.num_images, baseline.mean, baseline.covariance))
+    for inference in inferences:
+        found.images += 1
+        truth = ground_truth.of(inference.ids)
+        file = hashlib.sha256(inference.payload).digest()
+        if (known := seen.position(file)) is not None:
+            _label(found, known, truth)
+            continue
+        try:
+            pixels = read_image(inference.payload, short_side=baseline.resize, crop=baseline.crop)
+        except UnreadableImage as error:
+            problems.add("image", inference.place, f"unreadable image: {error}")
+            continue
+        look = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+        if (known := seen.position(look)) is not None:
+            seen.add(file, position=known)
+            _label(found, known, truth)
+            continue
+        seen.add(file, look, position=len(found.samples))
+        _add(found, inference, pixels, truth, unusualness)
+    return found
+
+
+class _Seen:
+    """Hashes of files and of pixels -> the place of their sample."""
+
+    def __init__(self) -> None:
+        self._positions: dict[bytes, int] = {}
+
+    def position(self, digest: bytes) -> int | None:
+        return self._positions.get(digest)
+
+    def add(self, *digests: bytes, position: int) -> None:
+        self._positions.update(dict.fromkeys(digests, position))
+
+
+def _add(
+    found: Collection, inference: Inference, pixels: Pixels, truth: Labels | None, unusualness: Unusualness
+) -> None:
+    facts, position = image_facts(Image.fromarray(pixels)), len(found.samples)
+    sample = Sample(
+        facts=facts,
+        answer=inference.answer,
+        truth=truth,
+        unusual=unusualness.of(facts.embedding),
+        time=inference.time,
+        place=inference.place,
+    )
+    found.samples.append(sample)
+    found.least_sure.offer(-sample.answer.confidence, pixels, position)
+    found.most_unusual.offer(sample.unusual, pixels, position)
+
+
+def _label(found: Collection, position: int, truth: Labels | None) -> None:
+    sample = found.samples[position]
+    if truth is not None and sample.truth is None:
+        found.samples[position] = Sample(**{**vars(sample), "truth": truth})
+
+
+def _picture(sample: Sample, data_uri: str, side: int, classes: Sequence[str]) -> Picture:
+    return Picture(
+        data_uri=data_uri,
+        side=side,
+        label=names(sample.answer.chosen, classes),
+        confidence=sample.answer.confidence,
+        truth="" if sample.truth is None else names(sorted(sample.truth), classes),
+        unusual=sample.unusual,
+        time=sample.time,
+        place=sample.place,
+    )
+
+
+def names(indices: Iterable[int], classes: Sequence[str]) -> str:
+    """Return class names for a reader."""
+    return ", ".join(classes[index] for index in indices) or "none"

@@ -1,0 +1,75 @@
+"""All that one run of the monitor found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from monitor.baseline import Baseline
+from monitor.capture import CaptureCounts
+from monitor.collect import Collection
+from monitor.history import Point
+from monitor.problems import Problems
+from monitor.score import Score
+from monitor.scores import Labelled, Summary
+
+DRIFT, NO_DRIFT, TOO_FEW = "drift", "no_drift", "too_few"
+# The 97.5th percentile of the normal distribution: intervals of 95 %.
+NORMAL = 1.959964
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Arguments: names for the reader, the window in ISO 8601 and UTC, and how many distinct images it needs."""
+
+    endpoint: str
+    version: str
+    start: str
+    end: str
+    since: str | None
+    min_records: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Options, inputs and results; without enough images there are no scores, without any no summary."""
+
+    options: Options
+    baseline: Baseline
+    counts: CaptureCounts
+    collection: Collection
+    summary: Summary | None
+    scores: list[Score]
+    history: list[Point]
+    problems: Problems
+
+    @property
+    def verdict(self) -> str:
+        """DRIFT, NO_DRIFT or TOO_FEW."""
+        if not self.scores:
+            return TOO_FEW
+        return DRIFT if self.drifted else NO_DRIFT
+
+    @property
+    def drifted(self) -> list[Score]:
+        """The scores above their thresholds, the clearest first."""
+        return sorted((score for score in self.scores if score.drifted), key=lambda score: -score.ratio)
+
+    @property
+    def drift_score(self) -> float | None:
+        """The largest score in thresholds: above 1 is drift."""
+        return max((score.ratio for score in self.scores), default=None)
+
+    @property
+    def labelled(self) -> Labelled:
+        """Images with ground truth."""
+        return self.collection.labelled
+
+
+def wilson_interval(labelled: Labelled) -> tuple[float, float]:
+    """Return the 95 % interval of a share, of at least one image: E. B. Wilson (1927)."""
+    count, share = labelled.size, labelled.right / labelled.size
+    middle = share + NORMAL**2 / (2 * count)
+    reach = NORMAL * math.sqrt(share * (1 - share) / count + NORMAL**2 / (4 * count**2))
+    scale = 1 + NORMAL**2 / count
+    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)

@@ -1,0 +1,87 @@
+"""The handlers of SageMaker's contract: /ping, /invocations and /execution-parameters.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html and, for the parameters,
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve import answers
+from serve.body import read_body
+from serve.classifier import Classifier
+from serve.errors import SERVICE_UNAVAILABLE, RefusedRequest
+from serve.limits import MAX_REQUESTS, MEBIBYTE, TRANSFORM_MEGABYTES, Limits
+from serve.requests import CUSTOM_ATTRIBUTES, ReadImage, images_of, wants_verbose
+
+# Images of a list that go through the network together: enough to be fast, few enough to let others in between.
+BATCH_SIZE = 8
+
+
+class Handlers:
+    """Answers requests with one model; ``name`` is the deployed model's, shown in verbose answers."""
+
+    def __init__(self, classifier: Classifier, limits: Limits, *, name: str | None) -> None:
+        self._classifier = classifier
+        self._limits = limits
+        self._name = name
+        self._open_requests = 0
+
+    async def ping(self, request: Request) -> Response:
+        """Say that requests can be answered: the server starts after the model is loaded and has run."""
+        return Response(b"")
+
+    async def execution_parameters(self, request: Request) -> Response:
+        """Tell a transform job how to send its objects: one image each, as many at once as there are cores."""
+        megabytes = max(1, self._limits.payload_bytes // MEBIBYTE)
+        at_once = min(len(os.sched_getaffinity(0)), max(1, TRANSFORM_MEGABYTES // megabytes))
+        content = {
+            "MaxConcurrentTransforms": at_once,
+            "BatchStrategy": "SINGLE_RECORD",
+            "MaxPayloadInMB": min(megabytes, TRANSFORM_MEGABYTES),
+        }
+        return _json_response(json.dumps(content).encode())
+
+    async def invocations(self, request: Request) -> Response:
+        """Classify the image or images of the body; RefusedRequest says why not."""
+        if self._open_requests >= MAX_REQUESTS:
+            message = f"{MAX_REQUESTS} requests are being answered already: try again in a moment"
+            raise RefusedRequest("busy", message, status=SERVICE_UNAVAILABLE, closes=True)
+        self._open_requests += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._open_requests -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        body = await read_body(request, limit=self._limits.payload_bytes)
+        content_type = request.headers.get("content-type", "")
+        facts = self._classifier.facts
+        wanted = await self._classifier.aside(lambda: images_of(body, content_type, facts))
+        request.state.images = len(wanted.images)
+        rows = await self._classify(request, wanted.images)
+        if wants_verbose(request.headers.get(CUSTOM_ATTRIBUTES, "")):
+            return _json_response(answers.verbose(rows, facts, name=self._name))
+        return _json_response(answers.plain(rows, several=wanted.several))
+
+    async def _classify(self, request: Request, images: Sequence[ReadImage]) -> list[answers.Row]:
+        rows: list[answers.Row] = []
+        waiting = iter(images)
+        while batch := list(islice(waiting, BATCH_SIZE)):
+            if rows and await request.is_disconnected():
+                raise RefusedRequest("disconnected", "the client has gone")
+            rows.extend(np.asarray(row) for row in await self._classifier.classify(batch))
+        return rows
+
+
+def _json_response(content: bytes) -> Response:
+    # Exactly this type: with a parameter, data capture would not know it as JSON.
+    return Response(content, headers={"content-type": "application/json"})
