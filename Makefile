@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train requirements clean
+.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train bench-serve bench-functions requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,12 @@ bench-pack: .make/run ## Compare packing with MXNet's im2rec.py: ARGS="--only ph
 bench-train: .make/run ## Compare training with MXNet's Module.fit: ARGS="--only small --rounds 3"
 	@$(VENV)/bin/python -m benchmarks.training $(ARGS)
 
+bench-serve: .make/run ## Compare serving with MXNet's Module, and put it under load: ARGS="--only latency"
+	@$(VENV)/bin/python -m benchmarks.serving $(ARGS)
+
+bench-functions: .make/run ## Measure the cold imports of the classification functions
+	@$(VENV)/bin/python -m benchmarks.cold_imports $(ARGS)
+
 requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)
 
@@ -110,7 +116,7 @@ $(MXNET)/bin/python: | $(UV)
 # Compiled at once: importing the SageMaker SDK from source takes longer than everything else in a run.
 INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
 
-.make/run: requirements.txt processing/containers/mxnet/requirements.txt pyproject.toml scripts/complete-mxnet | $(UV) $(MXNET)/bin/python
+.make/run: requirements.txt processing/containers/mxnet/requirements.txt pyproject.toml scripts/complete-mxnet functions/requirements.txt scripts/build-function-layer | $(UV) $(MXNET)/bin/python
 	@mkdir -p .make
 	@echo "Installing the packages of $(VENV)"
 	@$(INSTALL) --python $(VENV)/bin/python -r requirements.txt
@@ -118,6 +124,8 @@ INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
 	@echo "Installing the packages of $(MXNET)"
 	@$(INSTALL) --python $(MXNET)/bin/python -r processing/containers/mxnet/requirements.txt
 	@$(MXNET)/bin/python scripts/complete-mxnet
+	@echo "Building the functions' layer"
+	@$(VENV)/bin/python scripts/build-function-layer $(UV)
 	@touch $@
 
 .make/dev: .make/run .make/cdk requirements-dev.txt processing/containers/mxnet/requirements-dev.txt

@@ -61,7 +61,9 @@ def main(settings: dict[str, Any]) -> None:
     """Count the windows that are called drifted, per plant."""
     pixels, labels = _read(Path(settings["images"]), settings["limit"])
     plants = PLANTS if settings["plants"] else {}
-    looks = {"none": _looks(pixels)} | {name: _looks([plant(item) for item in pixels]) for name, plant in plants.items()}
+    looks = {"none": _looks(pixels)} | {
+        name: _looks([plant(item) for item in pixels]) for name, plant in plants.items()
+    }
     random = np.random.default_rng(settings["seed"])
     called = {name: Counter[str]() for name in [*looks, "class mix shifted"]}
     windows = settings["windows"]
@@ -72,7 +74,9 @@ def main(settings: dict[str, Any]) -> None:
         model.fit(looks["none"].features[trained], labels[trained])
         tested, live = np.split(rest, [settings["tested"]])
         if len(live) < settings["size"]:
-            raise SystemExit(f"{len(labels)} images are too few for {settings['tested']} and {settings['size']} of them")
+            raise SystemExit(
+                f"{len(labels)} images are too few for {settings['tested']} and {settings['size']} of them"
+            )
         baseline = _baseline(looks["none"], labels, tested, model)
         for name, look in looks.items():
             called[name].update(_drifted(look, labels, live[: settings["size"]], model, baseline))

@@ -71,9 +71,12 @@ class Deployed:
         """Where the pipeline looks for class folders unless told otherwise."""
         return self._outputs["DatasetUri"].rstrip("/")
 
-    def upload(self, folder: Path, *, delete: bool) -> UploadResult:
-        """Sends the files that are new or changed; with `delete`, removes objects that the folder does not hold."""
-        s3, (bucket, prefix) = self.client("s3"), split_uri(self.data_uri)
+    def upload(self, folder: Path, *, delete: bool, uri: str | None = None) -> UploadResult:
+        """Sends the files that are new or changed; with `delete`, removes objects that the folder does not hold.
+
+        To `data_uri`, or to `uri`, which has no slash at its end.
+        """
+        s3, (bucket, prefix) = self.client("s3"), split_uri(uri or self.data_uri)
         present = _listing(s3, bucket, f"{prefix}/")
         local = {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in all_files(folder, hidden=False)}
         changed = [(key, path) for key, path in local.items() if present.get(key) != _etag(path)]

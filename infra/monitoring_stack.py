@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.constructs.container_images import image_asset
+from infra.constructs.monitor_functions import SelectWindowFunction, StartRetrainFunction
+from infra.constructs.monitor_job_role import MonitorJobRole
+from infra.constructs.monitor_machine import MonitorMachine
+from infra.constructs.monitoring_alarms import MonitoringAlarms, alarm_specs
+from infra.dashboard import dashboard_body
 from infra.settings import EnvironmentSettings
 from infra.stack import EnvironmentStack
+from infra.workflows.monitor import Targets
+
+# State machines of this and the other stacks, by their purposes.
+_MACHINES = ("deploy", "classify", "classify-prefix", "monitor")
 
 
 class MonitoringStack(EnvironmentStack):
-    """Filled in next."""
+    """Watches the endpoint, and starts `retrain` on drift where the settings say so."""
 
     def __init__(
         self,
@@ -29,3 +44,80 @@ class MonitoringStack(EnvironmentStack):
             settings=settings,
             description=f"{settings.prefix}: the monitor of the endpoint, dashboard and alarms",
         )
+        self._settings = settings
+        self._topic = sns.Topic.from_topic_arn(
+            self, "Topic", self.format_arn(service="sns", resource=f"{settings.prefix}-notifications")
+        )
+        machines = {purpose: self._machine_arn(purpose) for purpose in _MACHINES}
+        monitor = self._build_monitor(artifact_bucket, processing)
+        alarms = MonitoringAlarms(
+            self,
+            "Alarms",
+            settings=settings,
+            specs=alarm_specs(settings, state_machine_arns=machines),
+            topic=self._topic,
+        )
+        if settings.monitoring.retrain_on_drift:
+            self._build_retraining(alarms.by_name["drift"])
+        body = dashboard_body(
+            settings,
+            region=self.region,
+            state_machine_arns=machines,
+            alarm_arns=[alarm.alarm_arn for alarm in alarms.by_name.values()],
+        )
+        cloudwatch.CfnDashboard(
+            self, "Dashboard", dashboard_name=settings.prefix, dashboard_body=self.to_json_string(body)
+        )
+        cdk.CfnOutput(self, "MonitorStateMachineArn", value=monitor.arn)
+        cdk.CfnOutput(self, "DashboardName", value=settings.prefix)
+
+    def _machine_arn(self, purpose: str) -> str:
+        return self.format_arn(
+            service="states",
+            resource="stateMachine",
+            resource_name=self._settings.state_machine_name(purpose),
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _build_monitor(self, artifact_bucket: str, processing: Path) -> MonitorMachine:
+        settings = self._settings
+        image = image_asset(self, "Imaging", processing, image="imaging")
+        select = SelectWindowFunction(self, "Window", settings=settings, artifact_bucket=artifact_bucket)
+        job_role = MonitorJobRole(
+            self,
+            "Job",
+            settings=settings,
+            artifact_bucket=artifact_bucket,
+            repository_arn=image.repository.repository_arn,
+        ).role
+        return MonitorMachine(
+            self,
+            "Machine",
+            settings=settings,
+            targets=Targets(
+                partition=self.partition,
+                select_window_arn=select.function.function_arn,
+                image_uri=image.image_uri,
+                job_role_arn=job_role.role_arn,
+                bucket=artifact_bucket,
+                topic_arn=self._topic.topic_arn,
+            ),
+            select_window=select.function,
+            job_role=job_role,
+        )
+
+    def _build_retraining(self, alarm: cloudwatch.Alarm) -> None:
+        start = StartRetrainFunction(self, "Retrain", settings=self._settings, topic_arn=self._topic.topic_arn)
+        rule = events.Rule(
+            self,
+            "OnDrift",
+            rule_name=f"{self._settings.prefix}-drift",
+            description="Starts retraining when the drift alarm fires",
+            event_pattern=events.EventPattern(
+                source=["aws.cloudwatch"],
+                detail_type=["CloudWatch Alarm State Change"],
+                resources=[alarm.alarm_arn],
+                detail={"state": {"value": ["ALARM"]}},
+            ),
+        )
+        rule.add_target(targets.LambdaFunction(start.function))

@@ -23,6 +23,7 @@ from infra.constructs.resolve_function import ResolveFunction
 from infra.settings import EnvironmentSettings
 from infra.stack import EnvironmentStack
 from pipeline_def import placeholders
+from pipeline_def.settings import REGISTERING_PIPELINES
 
 _ECR_IMAGE = re.compile(r"\b(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([a-z0-9._/-]+)")
 _PRETRAINED_PREFIX = "pretrained"
@@ -109,7 +110,7 @@ class TrainingStack(EnvironmentStack):
 
     def _grants(self, functions: _Functions, repository_arns: list[str]) -> Grants:
         pipeline = self._settings.pipeline
-        names = [self._settings.pipeline_name(name) for name in _DESCRIPTIONS]
+        names = [self._settings.pipeline_name(name) for name in REGISTERING_PIPELINES]
         return Grants(
             data_bucket=self._data_bucket,
             data_prefixes=self._data_prefixes,
@@ -176,7 +177,7 @@ class TrainingStack(EnvironmentStack):
         self._output("ArtifactBucketName", self._artifact_bucket)
         self._output("ModelPackageGroupName", self.model_group.group_name)
         self._output("ExecutionRoleArn", self.role.role_arn)
-        self._output("BatchUri", f"s3://{self._data_bucket}/{self._image_prefixes[-1]}/")
+        self._output("BatchUri", f"s3://{self._data_bucket}/{self._settings.pipeline.transform.input_prefix}/")
         self._output("DatasetUri", f"s3://{self._data_bucket}/{self._settings.pipeline.input_prefix}/")
 
     def _output(self, name: str, value: str) -> None:

@@ -16,7 +16,7 @@ from sagemaker.mlops.workflow.pipeline_experiment_config import PipelineExperime
 from pipeline_def.parameters import build_parameters
 from pipeline_def.pipelines import retrain, train, transform, tune
 from pipeline_def.placeholders import EXECUTION_ROLE_ARN, placeholder
-from pipeline_def.settings import PIPELINES, PipelineSettings
+from pipeline_def.settings import PIPELINES, REGISTERING_PIPELINES, PipelineSettings
 from pipeline_def.steps.context import Context, TransformContext
 from pipeline_def.steps.register import DEFINITION_VERSION
 from pipeline_def.transform_parameters import build_transform_parameters
@@ -44,7 +44,7 @@ def build_definition(settings: PipelineSettings, *, pipeline: str, region: str) 
         parameters=parameters,
         steps=steps,
         sagemaker_session=session,
-        pipeline_experiment_config=_experiment(settings),
+        pipeline_experiment_config=_experiment(settings, pipeline=pipeline),
     )
     definition = _prune(json.loads(built.definition()))
     if settings.tracking_server_arn:
@@ -65,9 +65,9 @@ def _contents(settings: PipelineSettings, session: Any, *, pipeline: str, region
     return parameters.all(), _STEPS[pipeline](context)
 
 
-def _experiment(settings: PipelineSettings) -> PipelineExperimentConfig | None:
-    """An experiment of the pipeline's name, in which each execution is a trial."""
-    if not settings.experiments:
+def _experiment(settings: PipelineSettings, *, pipeline: str) -> PipelineExperimentConfig | None:
+    """An experiment of the pipeline's name, in which each execution is a trial; none where nothing is trained."""
+    if not settings.experiments or pipeline not in REGISTERING_PIPELINES:
         return None
     return PipelineExperimentConfig(ExecutionVariables.PIPELINE_NAME, ExecutionVariables.PIPELINE_EXECUTION_ID)
 

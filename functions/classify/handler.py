@@ -34,7 +34,7 @@ _PASSING: Final = frozenset(
 
 logger = Logger()
 tracer = Tracer(patch_modules=("botocore",))
-metrics = Metrics()
+metrics = Metrics(namespace="imgpipe")
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 

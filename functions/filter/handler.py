@@ -16,7 +16,7 @@ NOT_MET: Final = "THRESHOLD_CONFIDENCE_NOT_MET"
 
 logger = Logger()
 tracer = Tracer(auto_patch=False)  # it calls nobody
-metrics = Metrics()
+metrics = Metrics(namespace="imgpipe")
 
 # A number, and not its text: compared as text "0.9" would beat 0.95, and bytes would beat everything.
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]

@@ -30,7 +30,7 @@ _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([^/].*)")
 _BYTES_PER_MB = 10**6  # the smaller of the two meanings: what is let through here is taken there
 _REASONS = {
     "NoSuchBucket": "the bucket does not exist",
-    "AccessDenied": "this pipeline may not list it; put the images below batch/ in the environment's data bucket",
+    "AccessDenied": "this pipeline may not list it; put the images below datasets/ in the environment's data bucket",
     "AllAccessDisabled": "access to the bucket is disabled",
     "PermanentRedirect": "the bucket lies in another region; use one in the region of the pipeline",
 }

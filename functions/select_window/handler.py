@@ -28,7 +28,8 @@ _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5})
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Writes the manifests of a window's inputs; `event["time"]` (ISO 8601) is when the run began.
 
-    The window is the last `EVERY_HOURS` whole hours; only captures since the live version was deployed count. Returns
+    The window is the last `EVERY_HOURS` whole hours, or those before `event["input"]["end"]`. Only captures since the
+    live version was deployed count, or since `event["input"]["since"]`; both are ISO 8601. Returns
     `captured` (files; 0: nothing else is returned but `reason`), `job_name`, `start`, `end`, `since`, `version`,
     `output_uri`, and the manifests `capture`, `baseline`, `ground_truth` and `history`, none of them empty: each names
     window.json too. Raises ValueError where a setting or the live version's file is malformed.
@@ -38,13 +39,16 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         os.environ["ARTIFACT_BUCKET"],
         os.environ["ENDPOINT_NAME"],
     )
-    end = (_moment(event["time"]) - ARRIVAL).replace(minute=0, second=0, microsecond=0)
+    wished = event.get("input") or {}
+    end = _hour(_moment(wished["end"]) if wished.get("end") else _moment(event["time"]) - ARRIVAL)
     start = end - timedelta(hours=int(os.environ["EVERY_HOURS"]))
     live = _live(s3, bucket, endpoint)
     if live is None:
         return _nothing(f"endpoint {endpoint} has no live version: approve one first")
     content, deployed = live
-    first = max(start, deployed.replace(minute=0, second=0, microsecond=0))
+    if wished.get("since"):
+        deployed = _moment(wished["since"])
+    first = max(start, _hour(deployed))
     captures = [key for hour in _hours(first, end) for key in _keys(s3, bucket, _prefix(endpoint, hour))]
     if not captures:
         return _nothing(f"endpoint {endpoint} has no captured requests from {start:{_TIME}} to {end:{_TIME}}")
@@ -80,6 +84,10 @@ def _nothing(reason: str) -> dict[str, Any]:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(timezone.utc)
+
+
+def _hour(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)
 
 
 def _live(s3: Any, bucket: str, endpoint: str) -> tuple[dict[str, Any], datetime] | None:

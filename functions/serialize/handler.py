@@ -32,7 +32,7 @@ _BUSY: Final = frozenset({"RequestTimeout", "SlowDown", "Throttling", "Operation
 
 logger = Logger()
 tracer = Tracer(patch_modules=("botocore",))  # all modules that X-Ray knows would take half a second to patch
-metrics = Metrics()
+metrics = Metrics(namespace="imgpipe")
 
 
 class StorageUnavailable(Exception):

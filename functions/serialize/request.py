@@ -82,8 +82,10 @@ def _values(bucket: str, key: str, version_id: str | None) -> dict[str, str | No
     return {"s3_bucket": bucket, "s3_key": key, "s3_version_id": version_id or None}
 
 
-def read_request(event: dict[str, Any]) -> ImageRequest:
+def read_request(event: Any) -> ImageRequest:
     """The object that `event` is about; raises InvalidRequest with one line."""
+    if not isinstance(event, dict):
+        raise InvalidRequest(f"the input is a {type(event).__name__} and not an object of JSON: {_FORMS}")
     try:
         if "Records" in event:
             event = parse(event=event, model=_Notification).request()

@@ -114,8 +114,8 @@ class ClassificationFunctions(Construct):
             timeout=cdk.Duration.minutes(2),
             environment={
                 **environment,
+                # Of logs, metrics and traces; it tells the environments apart.
                 "POWERTOOLS_SERVICE_NAME": self._settings.prefix,
-                "POWERTOOLS_METRICS_NAMESPACE": "imgpipe",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
             layers=[self._layer],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from typing import Any
 
 import aws_cdk as cdk
@@ -47,7 +49,8 @@ class DeploymentMachine(Construct):
             "Machine",
             state_machine_name=name,
             comment=f"Deploys approved versions to endpoint {settings.endpoint_name}",
-            definition_body=sfn.DefinitionBody.from_string(cdk.Stack.of(self).to_json_string(definition)),
+            # Not by the CDK's to_json_string, which leaves out what is null: `ResultPath: null` discards an answer.
+            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition)),
             role=role.without_policy_updates(),
             tracing_enabled=True,
             # Data would be the sample image with every event.

@@ -16,12 +16,14 @@ from infra.constructs.statements import allow, listing
 from infra.constructs.tracking import experiment_statements, mlflow_statements
 from infra.nag import acknowledge_wildcard
 
-_JOB_KINDS = ("processing-job", "training-job", "transform-job")
+# A model is no job, but named like one; each statement takes from what IAM allows a role to hold.
+_JOB_KINDS = ("processing-job", "training-job", "transform-job", "model")
 _JOB_ACTIONS = tuple(
     f"sagemaker:{verb}{kind}Job"
     for kind in ("Processing", "Training", "Transform")
     for verb in ("Create", "Describe", "Stop")
 )
+_MODEL_ACTIONS = ("sagemaker:CreateModel", "sagemaker:DescribeModel")
 _TUNING_ACTIONS = (
     *(f"sagemaker:{verb}HyperParameterTuningJob" for verb in ("Create", "Describe", "Stop")),
     "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
@@ -141,16 +143,14 @@ class ExecutionRole(Construct):
 
     def _jobs(self) -> list[iam.PolicyStatement]:
         jobs = [arn for kind in _JOB_KINDS for arn in sagemaker_arns(self, kind, STEP_JOBS)]
-        models = sagemaker_arns(self, "model", STEP_JOBS)
-        self._explain(NAMED_BY_SERVICE, *jobs, *models)
+        self._explain(NAMED_BY_SERVICE, *jobs)
         tuning = sagemaker_arns(self, "hyper-parameter-tuning-job", *TUNING_JOBS)
         # The tags of a tuning job go to its training jobs too: Tags in CreateHyperParameterTuningJob.
         tuned = [arn for arn in sagemaker_arns(self, "training-job", *TUNING_JOBS) if arn not in jobs]
         self._explain(NAMED_AFTER_TUNING, *tuning, *tuned)
         to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         return [
-            allow("RunJobs", [*_JOB_ACTIONS, "sagemaker:AddTags"], jobs),
-            allow("CreateModels", ["sagemaker:CreateModel", "sagemaker:DescribeModel", "sagemaker:AddTags"], models),
+            allow("RunJobs", [*_JOB_ACTIONS, *_MODEL_ACTIONS, "sagemaker:AddTags"], jobs),
             allow("TuneHyperparameters", [*_TUNING_ACTIONS, "sagemaker:AddTags"], tuning),
             allow("TagTunedTraining", ["sagemaker:AddTags"], tuned),
             allow("PassItselfToJobs", ["iam:PassRole"], [self.role.role_arn], to_sagemaker),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ class DefinedMachine(Construct):
             self,
             "Machine",
             state_machine_name=name,
-            definition_body=stepfunctions.DefinitionBody.from_string(stack.to_json_string(dict(definition))),
+            # Not by the CDK's to_json_string, which leaves out what is null: `ResultPath: null` discards an answer.
+            definition_body=stepfunctions.DefinitionBody.from_string(json.dumps(definition)),
             role=self.role,
             tracing_enabled=True,
             # Inputs name images of users, so the log has none of the data.

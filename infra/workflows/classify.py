@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.workflows.states import SDK, SERVICE_RETRIES, State, choice, task
+from infra.workflows.states import SERVICE_RETRIES, State, choice, fail, sdk, task
 
 NOT_MET: Final = "THRESHOLD_CONFIDENCE_NOT_MET"
 # What the packer reads, as people write it; other files below a prefix are left out.
 IMAGE_SUFFIXES: Final = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 TAKEN: Final = "DynamoDB.ConditionalCheckFailedException"
+FAILED: Final = "ClassificationFailed"
 RESULTS_PREFIX: Final = "classify/runs"
 
 # Lambda itself, not the handler: "Handle transient Lambda service exceptions" in the Step Functions guide.
@@ -82,7 +83,7 @@ def prefix_machine(
             },
         },
         "MaxConcurrency": max_concurrency,
-        "ToleratedFailurePercentagePath": "$.tolerated_failure_percent",
+        "ToleratedFailurePercentage": float(tolerated_failure_percent),
         "ResultWriter": {
             "Resource": f"arn:{targets.partition}:states:::s3:putObject",
             "Parameters": {"Bucket": result_bucket, "Prefix": RESULTS_PREFIX},
@@ -93,10 +94,10 @@ def prefix_machine(
         "Next": "Count",
     }
     states = {
-        "Begin": _begin("Images", tolerated_failure_percent=tolerated_failure_percent),
+        "Begin": _begin("Images"),
         "Images": images,
         "Count": task(
-            SDK.format(partition=targets.partition) + "sfn:describeMapRun",
+            sdk("sfn:describeMapRun", partition=targets.partition),
             {"MapRunArn.$": "$.run.MapRunArn"},
             result_path="$.counted",
             next_state="Summary",
@@ -200,9 +201,9 @@ def _image_states(targets: Targets) -> dict[str, State]:
     }
 
 
-def _begin(next_state: str, **constants: int) -> State:
+def _begin(next_state: str) -> State:
     """Whatever the input is, it lies where later states find it beside their own answers."""
-    return {"Type": "Pass", "Parameters": {"input.$": "$", **constants}, "Next": next_state}
+    return {"Type": "Pass", "Parameters": {"input.$": "$"}, "Next": next_state}
 
 
 def _failure_states(targets: Targets) -> dict[str, State]:
@@ -221,7 +222,8 @@ def _failure_states(targets: Targets) -> dict[str, State]:
             retry=[_retry("States.TaskFailed", seconds=1, attempts=5)],
             next_state="Failed",
         ),
-        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+        # An error of the service's own, States.*, may not be a Fail state's.
+        "Failed": fail(FAILED, cause_path="States.Format('{}: {}', $.error.Error, $.error.Cause)"),
     }
 
 

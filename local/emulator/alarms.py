@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from moto.cloudwatch.models import Alarm, CloudWatchBackend
+from moto.cloudwatch.responses import CloudWatchResponse
 
 from local.emulator.replaced import replaced
 
@@ -31,6 +32,7 @@ def evaluated_alarms(*, emit: Emit, notify: Notify) -> Iterator[None]:
     of the new state. Alarms on an expression change by SetAlarmState alone.
     """
     create, put, update = Alarm.__init__, CloudWatchBackend.put_metric_data, Alarm.update_state
+    describe = CloudWatchResponse.describe_alarms
 
     def create_unknown(self: Any, *arguments: Any, **named: Any) -> None:
         create(self, *arguments, **named)
@@ -48,7 +50,15 @@ def evaluated_alarms(*, emit: Emit, notify: Notify) -> Iterator[None]:
         if earlier != state_value:
             _tell(self, earlier, emit=emit, notify=notify)
 
+    def describe_in_state(self: Any) -> Any:
+        """moto takes no notice of StateValue beside names."""
+        answer, wanted = describe(self), self._get_param("StateValue")
+        for kind, alarms in answer.result.items():
+            answer.result[kind] = [alarm for alarm in alarms if wanted in (None, alarm.state_value)]
+        return answer
+
     with ExitStack() as stack:
+        stack.enter_context(replaced(CloudWatchResponse, describe_alarms=describe_in_state))
         stack.enter_context(replaced(Alarm, __init__=create_unknown, update_state=update_and_tell))
         stack.enter_context(replaced(CloudWatchBackend, put_metric_data=put_and_evaluate))
         yield

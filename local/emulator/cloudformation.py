@@ -79,12 +79,10 @@ class BucketPolicy(Model):
 
 
 class NothingToCreate(Model):
-    """A custom resource of ours or the CDK's that acts on deletion only, and answers creation with success."""
+    """A custom resource of ours or the CDK's that acts on updates and deletion, and answers creation with success."""
 
     type_name = "Custom::ActsOnDeletionOnly"
-    types = frozenset(
-        {"Custom::S3AutoDeleteObjects", "Custom::ModelPackageVersions", "Custom::EndpointRemains", "Custom::Redeploy"}
-    )
+    types = frozenset({"Custom::S3AutoDeleteObjects", "Custom::ModelPackageVersions", "Custom::Endpoint"})
 
     @classmethod
     def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from moto.sagemaker.models import FakeEndpoint, sagemaker_backends
 from local.emulator.clock import Clock
 from local.emulator.hosting import FleetRequest, Hosting
 from local.emulator.traffic import bake_seconds, rollback_alarms, shares
+from local.errors import LocalRunError
 
 _BUSY: Final = ("Creating", "Updating", "RollingBack", "Deleting")
 _LOOK_SECONDS: Final = 0.05  # of real time, between two looks at the alarms
@@ -149,7 +151,10 @@ class Endpoints:
         described = self._backend.describe_endpoint_config(configuration)
         [variant] = described["ProductionVariants"]
         request = FleetRequest.of(self._backend, endpoint.endpoint_name, described, variant)
-        fleet = self._hosting.launch(request)
+        try:
+            fleet = self._hosting.launch(request)
+        except (LocalRunError, OSError, tarfile.TarError) as error:  # what the model or image is to blame for
+            raise _RolledBack(f"{type(error).__name__}: {error}") from error
         if reason := self._hosting.wait_ready(fleet):
             self._hosting.stop(fleet)
             raise _RolledBack(reason)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
+
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local.errors import LocalRunError
 
@@ -16,6 +18,9 @@ _RUNNING: Final = "RUNNING"
 
 class Account(Protocol):
     """What is needed of an account, see local.emulator.account."""
+
+    account_id: str
+    region: str
 
     def client(self, service: str) -> Any:
         """The account's client of a service."""
@@ -42,7 +47,7 @@ def execute(account: Account, state_machine_arn: str, content: Mapping[str, Any]
 
 
 def follow(
-    account: Account, arn: str, *, timeout_seconds: float = 120, on_state: Callable[[str], None] = lambda name: None
+    account: Account, arn: str, *, timeout_seconds: float = 300, on_state: Callable[[str], None] = lambda name: None
 ) -> EndedExecution:
     """Waits for an execution's end and tells `on_state` of each state as it is entered.
 
@@ -51,7 +56,7 @@ def follow(
     client, seen, limit = account.client("stepfunctions"), 0, time.monotonic() + timeout_seconds
     while True:
         described = client.describe_execution(executionArn=arn)
-        states = list(_entered(account, arn))
+        states = _entered(account, arn)
         for name in states[seen:]:
             on_state(name)
         seen = len(states)
@@ -77,7 +82,10 @@ def executions(account: Account, state_machine_arn: str) -> list[str]:
     return [item["executionArn"] for item in sorted(listed, key=lambda item: item["startDate"])]
 
 
-def _entered(account: Account, arn: str) -> Iterator[str]:
-    for event in account.client("stepfunctions").get_execution_history(executionArn=arn, maxResults=1000)["events"]:
-        if details := event.get("stateEnteredEventDetails"):
-            yield details["name"]
+def _entered(account: Account, arn: str) -> list[str]:
+    """The states so far, from moto itself: its answer to GetExecutionHistory copies the data of every event."""
+    worker = stepfunctions_parser_backends[account.account_id][account.region].describe_execution(arn).exec_worker
+    if worker is None or worker.env is None:
+        return []
+    history = worker.env.event_manager.get_event_history()
+    return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]

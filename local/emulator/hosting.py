@@ -113,15 +113,14 @@ def hosted_endpoints(endpoints: Endpoints) -> Iterator[None]:
 
     def update(self: Any) -> ActionResult:
         name, configuration = self._get_param("EndpointName"), self._get_param("EndpointConfigName")
-        return ActionResult(
-            {"EndpointArn": endpoints.update(name, configuration, self._get_param("DeploymentConfig")).arn}
-        )
+        endpoint = endpoints.update(name, configuration, self._get_param("DeploymentConfig"))
+        return ActionResult({"EndpointArn": endpoint.arn})
 
     def invoke_hosted(self: Any) -> Any:
         if endpoints.hosting is None:
             return invoke(self)
         status, headers, body = endpoints.hosting.invoke(self.path.split("/")[2], dict(self.headers), _bytes(self.body))
-        return status, headers, body
+        return status, {**headers, "status": status}, body  # moto takes the status of the headers
 
     with ExitStack() as stack:
         backend = {
@@ -132,7 +131,8 @@ def hosted_endpoints(endpoints: Endpoints) -> Iterator[None]:
         }
         stack.enter_context(replaced(SageMakerModelBackend, **backend))
         stack.enter_context(replaced(SageMakerResponse, update_endpoint=update))
-        stack.enter_context(replaced(SageMakerRuntimeResponse, invoke_endpoint=invoke_hosted))
+        # An image is no text, and moto would decode it as such.
+        stack.enter_context(replaced(SageMakerRuntimeResponse, invoke_endpoint=invoke_hosted, use_raw_body=True))
         yield
 
 

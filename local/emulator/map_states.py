@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -16,16 +17,22 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.dist
     DistributedIterationComponent,
 )
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from local.emulator.replaced import replaced
 
-_PERCENT = 100
+_PERCENT: Final = 100
+# moto's grammar takes fractions alone here.
+_WHOLE_PERCENTAGE: Final = re.compile(r'("ToleratedFailurePercentage"\s*:\s*\d+)(?=\s*[,}])')
 
 
 @contextmanager
 def completed_maps() -> Iterator[None]:
     """While open, a Map over a prefix sees all of its objects and fails where more items fail than it tolerates."""
-    run = DistributedIterationComponent._map_run
+    run, parse = DistributedIterationComponent._map_run, AmazonStateLanguageParser.parse
+
+    def parse_percentages(definition: str) -> Any:
+        return parse(_WHOLE_PERCENTAGE.sub(r"\1.0", definition))
 
     def run_and_count(self: Any, env: Any, eval_input: Any) -> None:
         run(self, env, eval_input)
@@ -33,6 +40,7 @@ def completed_maps() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(replaced(ResourceEvalS3, _handle_list_objects_v2=staticmethod(_list_objects)))
+        stack.enter_context(replaced(AmazonStateLanguageParser, parse=staticmethod(parse_percentages)))
         stack.enter_context(replaced(DistributedIterationComponent, _map_run=run_and_count))
         yield
 

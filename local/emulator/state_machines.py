@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -171,12 +172,31 @@ def _stop(started: list[threading.Thread]) -> None:
 
 @contextmanager
 def _plain_answers() -> Iterator[None]:
-    """SDK integrations answer with JSON: times as text, streams read; their errors are named after the service."""
+    """SDK integrations send binary fields as JSON text and answer with JSON: times as text, streams read."""
     evaluate = sdk.StateTaskServiceAwsSdk._eval_service_task
 
-    def evaluate_plainly(self: Any, env: Any, *arguments: Any, **named: Any) -> None:
-        evaluate(self, env, *arguments, **named)
+    def evaluate_plainly(
+        self: Any, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
+    ) -> None:
+        client = boto_client.boto_client_for(
+            service=self._get_boto_service_name(), region=resource_runtime_part.region
+        )
+        operation = client.meta.service_model.operation_model(
+            client.meta.method_to_api_mapping[self._get_boto_service_action()]
+        )
+        members = operation.input_shape.members
+        # Step Functions writes all names with a capital; some services, its own among them, do not.
+        renamed = any(name[0].islower() for name in members)
+        if renamed:
+            self._to_boto_request(normalised_parameters, operation.input_shape)
+        request = {
+            name: json.dumps(value).encode() if name in members and members[name].type_name == "blob" else value
+            for name, value in normalised_parameters.items()
+        }
+        evaluate(self, env, resource_runtime_part, request, state_credentials)
         env.stack[-1] = plain(env.stack[-1])
+        if renamed:
+            self._from_boto_response(env.stack[-1], operation.output_shape)
 
     with replaced(sdk.StateTaskServiceAwsSdk, _eval_service_task=evaluate_plainly):
         yield

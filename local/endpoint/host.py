@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -40,6 +41,8 @@ def main(directory: Path, name: str, idle_seconds: float) -> None:
     endpoint = EndpointServer(fleets, token=token, changed=record, stop=lambda: setattr(server, "should_exit", True))
     server = uvicorn.Server(uvicorn.Config(endpoint.app(), log_level="warning", timeout_graceful_shutdown=10))
     threading.Thread(target=_end_when_idle, args=(endpoint, server, idle_seconds), daemon=True).start()
+    # uvicorn raises the signal that stopped it once more when it is done, which would end this process too early.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     record()
     try:
         server.run(sockets=[listener])

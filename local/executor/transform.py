@@ -63,7 +63,7 @@ def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
         root=root,
         log=tools.log(step),
         arguments=["serve"],
-        environment={**container.environment, **arguments.get("Environment", {})},
+        environment={**container.environment, **arguments.get("Environment", {}), **_batch(arguments)},
     )
     client = arguments.get("ModelClientConfig", {})
     timeout = client.get("InvocationsTimeoutInSeconds", _DEFAULT_TIMEOUT_SECONDS)
@@ -77,6 +77,16 @@ def _run(step: Step, arguments: dict[str, Any], tools: Tools) -> None:
             f"ClientError: {len(refusals)} of {len(objects)} objects were refused, the first: {refusals[0]}"
         )
     tools.drop(root / "model")
+
+
+def _batch(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """What the service tells a container in a transform job: "Use your own inference code with batch transform"."""
+    return {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(arguments.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB)),
+        "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(arguments.get("MaxConcurrentTransforms", _DEFAULT_CONCURRENCY)),
+    }
 
 
 def _transform(

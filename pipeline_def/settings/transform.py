@@ -17,7 +17,7 @@ class TransformSettings(Section):
     """The transform job and the job that joins its answers with the images' keys."""
 
     input_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")] = Field(
-        "batch/main", description="Default place of the images to classify in the data bucket"
+        "datasets/batch", description="Default place of the images to classify in the data bucket"
     )
     instance_type: InstanceType = Field("ml.m5.large", description="Instance of the transform job")
     instance_count: int = Field(1, ge=1, le=100, description="Instances that share the images of a transform job")

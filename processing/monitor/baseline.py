@@ -77,5 +77,7 @@ def _optional(folder: Path, name: str) -> dict[str, Any]:
 
 def _accuracy(model: dict[str, Any], evaluation: dict[str, Any], *, multi_label: bool) -> float | None:
     """Return the share of test images that were right; of several labels the files count answers, not images."""
-    found = model.get("accuracy") or evaluation.get("metrics", {}).get("accuracy", {}).get("value")
+    found = model.get("accuracy")
+    if found is None:
+        found = evaluation.get("metrics", {}).get("accuracy", {}).get("value")
     return None if multi_label or found is None else float(found)

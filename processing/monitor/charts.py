@@ -12,6 +12,8 @@ from monitor.scales import round_ticks
 WIDTH, HEIGHT = 300, 130
 HISTOGRAM_HEIGHT = 120
 MIX_SHOWN = 20
+# Above the highest value, so that it does not lie on the chart's edge.
+ROOM = 1.05
 DATE_CHARACTERS = len("2026-01-31")
 Ticks = list[tuple[float, str]]
 
@@ -62,7 +64,7 @@ def over_time(points: Sequence[Point], titles: dict[str, str]) -> list[TimeChart
 
 def _time_chart(series: Series, ends: Sequence[str]) -> TimeChart:
     highest = max(max(value, threshold or 0.0) for _, value, threshold in series.points)
-    ticks = round_ticks(1.0 if series.percent else highest)
+    ticks = round_ticks(1.0 if series.percent else ROOM * highest)
     places = {end: round(WIDTH * (index + 0.5) / len(ends), 1) for index, end in enumerate(ends)}
 
     def y(value: float) -> float:

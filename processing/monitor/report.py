@@ -42,7 +42,13 @@ def render(findings: Findings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "thousands": _thousands, "points": _points, "time": _time}
+    environment.filters |= {
+        "percent": _percent,
+        "thousands": _thousands,
+        "points": _points,
+        "time": _time,
+        "number": _number,
+    }
     collection, classes = findings.collection, findings.baseline.classes
     return environment.get_template("monitor.html.j2").render(
         findings=findings,
@@ -98,6 +104,10 @@ def _points(value: float) -> str:
     """Format a difference of shares as percentage points with a sign."""
     text = f"{100 * abs(value):.1f}"
     return f"{'' if float(text) == 0 else '+' if value > 0 else MINUS}{text}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}".replace("-", MINUS)
 
 
 def _thousands(value: float) -> str:

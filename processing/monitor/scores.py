@@ -98,7 +98,18 @@ def _embedding(window: Summary, baseline: Baseline) -> Score:
         Sample(window.size, np.array(window.embedding["mean"]), np.array(window.embedding["covariance"])),
         Sample(baseline.num_images, baseline.mean, baseline.covariance),
     )
-    return score("embedding", value, by_chance, effect=EFFECTS["embedding"], risk=RISK, detail="colour and layout")
+    return score(
+        "embedding", value, by_chance, effect=EFFECTS["embedding"], risk=RISK, detail=_colours(window, baseline)
+    )
+
+
+def _colours(window: Summary, baseline: Baseline) -> str:
+    """Return the mean red, green and blue, 0 to 255: an embedding holds them cell by cell."""
+    then, now = (
+        " ".join(f"{255 * value:.0f}" for value in np.reshape(mean, (-1, 3)).mean(axis=0))
+        for mean in (baseline.mean, window.embedding["mean"])
+    )
+    return f"mean RGB {then} then, {now} now"
 
 
 def _accuracy(labelled: Labelled, accuracy: float, tested: int) -> Score:

@@ -19,7 +19,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(0))
     parser = ContainerParser(program="serve", description=__doc__ or "")
     parser.add_argument("command", choices=["serve"], help="what SageMaker starts a serving container with")
-    parser.add_argument("--archive", type=Path, help="a packaged model.tar.gz, unpacked first; SageMaker does it itself")
+    parser.add_argument("--archive", type=Path, help="a packaged model.tar.gz to unpack first, as SageMaker does")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")
     arguments = parser.parse_args()
     # After the arguments: a mistake in them should not wait for the libraries.

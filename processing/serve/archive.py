@@ -12,14 +12,14 @@ NAMES = frozenset({NETWORK_NAME, FACTS_NAME, LABELS_NAME, SAMPLE_NAME})
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack into ``folder`` with checked paths; ContainerError where the archive is unsafe, damaged or not packaged."""
+    """Unpack into ``folder`` with checked paths; ContainerError where it is unsafe, damaged or not packaged."""
     if not archive.is_file():
-        raise ContainerError(f"{archive} does not exist: give the model.tar.gz that the Package step wrote into serving")
+        raise ContainerError(f"{archive} does not exist: give the model.tar.gz that Package wrote into serving")
     folder.mkdir(parents=True, exist_ok=True)
     found = {path.name for path in extract_files(archive, folder, wanted=NAMES.__contains__)}
     missing = sorted(NAMES - {SAMPLE_NAME} - found)
     if missing:
         raise ContainerError(
-            f"{archive} holds no {', '.join(missing)}: this is no packaged model; take the model.tar.gz that the Package "
-            "step wrote into serving, not a training job's"
+            f"{archive} holds no {', '.join(missing)}: this is no packaged model; take the model.tar.gz that the "
+            "Package step wrote into serving, not a training job's"
         )

@@ -46,8 +46,8 @@ def read_facts(folder: Path) -> Facts:
     missing = [name for name in (NETWORK_NAME, FACTS_NAME, LABELS_NAME) if not (folder / name).is_file()]
     if missing:
         raise ContainerError(
-            f"{folder} holds no {', '.join(missing)}: this is no packaged model; take the model.tar.gz that the Package "
-            "step wrote into serving, not a training job's"
+            f"{folder} holds no {', '.join(missing)}: this is no packaged model; take the model.tar.gz that the "
+            "Package step wrote into serving, not a training job's"
         )
     labels = _json(folder / LABELS_NAME)
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):

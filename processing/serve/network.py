@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from common.contract import ContainerError
 from serve.facts import NETWORK_NAME, Facts
 from serve.images import Tensor
+from serve.onnx_runtime import onnxruntime
 
 INPUT_NAME = "data"
 WARM_UP_RUNS = 2

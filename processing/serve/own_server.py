@@ -44,7 +44,8 @@ def running_server(root: Path) -> Iterator[int]:
 
 
 def _port(process: subprocess.Popen[str]) -> int:
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     for line in process.stdout:
         try:
             content = json.loads(line)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serve import answers
-from serve.errors import RefusedRequest
+from serve.errors import BAD_REQUEST, TOO_LARGE, RefusedRequest
 
 # A connection that is closed with bytes unread is reset, and the client may lose the answer. So what it still sends is
 # read and thrown away, for a while.
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024**2
+
+# A transform job stores no answer where a request is refused, and then ends as failed. So where the environment says so
+# a refusal that is about the image is an answer like any other; what is wrong with the job itself stays an error.
+ANSWER_VARIABLE = "IMGPIPE_ANSWER_ERRORS"
+ANSWERED = frozenset({BAD_REQUEST, TOO_LARGE})
+OK = 200
 
 
 class RefusalResponse(Response):
@@ -23,7 +30,8 @@ class RefusalResponse(Response):
     def __init__(self, error: RefusedRequest) -> None:
         closing = {"connection": "close"} if error.closes else {}
         headers = {"content-type": "application/json", **closing}
-        super().__init__(answers.refusal(error), error.status, headers=headers)
+        answered = error.status in ANSWERED and os.environ.get(ANSWER_VARIABLE) == "true"
+        super().__init__(answers.refusal(error), OK if answered else error.status, headers=headers)
         self._lingers = error.closes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -111,13 +111,13 @@ def _checked(plain: Any, named: Any, sample: Sample) -> dict[str, Any]:
     prediction: dict[str, Any] = named["predictions"][0]
     if prediction["label"] != sample.label:
         raise ContainerError(
-            f"smoke test: the sample is {sample.label!r}, the server calls it {prediction['label']!r}: the packaged model "
-            "is not what was evaluated; package it again"
+            f"smoke test: the sample is {sample.label!r}, the server calls it {prediction['label']!r}: the packaged "
+            "model is not what was evaluated; package it again"
         )
     if abs(prediction["probability"] - sample.probability) > TOLERANCE:
         raise ContainerError(
-            f"smoke test: the server gives {sample.label!r} a probability of {prediction['probability']:.4f}, packaging "
-            f"got {sample.probability:.4f}, and {TOLERANCE} is allowed between them: package the model again"
+            f"smoke test: the server gives {sample.label!r} a probability of {prediction['probability']:.4f}, "
+            f"packaging got {sample.probability:.4f}, and {TOLERANCE} is allowed between them: package the model again"
         )
     probabilities = plain[0]
     if max(probabilities) != probabilities[prediction["index"]]:

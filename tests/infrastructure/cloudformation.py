@@ -128,18 +128,33 @@ def _substitute(argument: str | list[Any], template: dict[str, Any]) -> str:
     return re.sub(r"\$\{([^}]+)\}", lambda match: known[match.group(1)], text)
 
 
+# Where a resource's name stands among its properties.
+_NAMES = ("BucketName", "PipelineName", "FunctionName", "TopicName", "StateMachineName", "AlarmName", "QueueName")
+# Forms of ARNs.
+_ARNS = {
+    "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}",
+    "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
+    "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/{}:*",
+    "AWS::S3::Bucket": "arn:aws:s3:::{}",
+    "AWS::SNS::Topic": "arn:aws:sns:us-east-1:123456789012:{}",
+    "AWS::SQS::Queue": "arn:aws:sqs:us-east-1:123456789012:{}",
+    "AWS::StepFunctions::StateMachine": "arn:aws:states:us-east-1:123456789012:stateMachine:{}",
+}
+# A Ref to these is their ARN.
+_REFERRED_BY_ARN = ("AWS::SNS::Topic", "AWS::StepFunctions::StateMachine")
+
+
 def _physical_name(logical_id: str, template: dict[str, Any]) -> str:
-    properties = template["Resources"][logical_id]["Properties"]
-    named = [properties[key] for key in ("BucketName", "PipelineName", "FunctionName") if key in properties]
-    return str(resolve(named[0], template)) if named else logical_id
+    resource = template["Resources"][logical_id]
+    named = [resource["Properties"][key] for key in _NAMES if key in resource["Properties"]]
+    name = str(resolve(named[0], template)) if named else logical_id
+    return _ARNS[resource["Type"]].format(name) if resource["Type"] in _REFERRED_BY_ARN else name
 
 
 def _attribute(logical_id: str, attribute: str, *, template: dict[str, Any]) -> str:
+    kind, name = template["Resources"][logical_id]["Type"], _physical_name(logical_id, template)
+    if attribute in ("TopicName", "Name"):
+        return name.rsplit(":", 1)[-1]
     assert attribute == "Arn", attribute
-    forms = {
-        "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
-        "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
-        "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/{}:*",
-        "AWS::S3::Bucket": "arn:aws:s3:::{}",
-    }
-    return forms[template["Resources"][logical_id]["Type"]].format(_physical_name(logical_id, template))
+    return name if kind in _REFERRED_BY_ARN else _ARNS[kind].format(name)

@@ -103,7 +103,8 @@ def test_executions_expire_and_models_never(stack, environment, template):
     rules = _bucket(stack, "artifacts")["Properties"]["LifecycleConfiguration"]["Rules"]
     expiring = [rule for rule in rules if "ExpirationInDays" in rule]
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
-        ("executions/", {"dev": 14, "staging": 30, "prod": 180}[environment])
+        ("executions/", {"dev": 14, "staging": 30, "prod": 180}[environment]),
+        ("classify/", 7),
     ]
 
 

@@ -18,7 +18,7 @@ from cloudformation import (
     statements,
 )
 
-from pipeline_def.settings import PIPELINES
+from pipeline_def.settings import REGISTERING_PIPELINES
 
 # The only actions in use that have no resource type; cdk-nag's acknowledgement on the role gives the reason.
 NEEDS_STAR = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
@@ -93,9 +93,7 @@ def test_s3_by_bucket_and_prefix(execution, environment):
     bucket = f"arn:aws:s3:::imgpipe-{environment}-{{}}-123456789012-us-east-1"
     data, artifacts = bucket.format("data"), bucket.format("artifacts")
     assert execution["ReadInputs"]["Action"] == "s3:GetObject"
-    assert execution["ReadInputs"]["Resource"] == [
-        f"{data}/{prefix}/*" for prefix in ("datasets", "batch", "pretrained")
-    ]
+    assert execution["ReadInputs"]["Resource"] == [f"{data}/datasets/*", f"{data}/pretrained/*"]
     assert execution["ReadAndWriteArtifacts"]["Action"] == ["s3:GetObject", "s3:PutObject"]
     assert execution["ReadAndWriteArtifacts"]["Resource"] == [f"{artifacts}/executions/*", f"{artifacts}/models/*"]
     for sid in ("ListInputs", "ListArtifacts"):
@@ -109,11 +107,11 @@ SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
 
 def test_jobs_only_under_the_names_that_pipelines_give(execution):
     assert execution["RunJobs"]["Resource"] == [
+        f"{SAGEMAKER}:model/pipelines-*",
         f"{SAGEMAKER}:processing-job/pipelines-*",
         f"{SAGEMAKER}:training-job/pipelines-*",
         f"{SAGEMAKER}:transform-job/pipelines-*",
     ]
-    assert execution["CreateModels"]["Resource"] == f"{SAGEMAKER}:model/pipelines-*"
 
 
 def _matches(statement: dict, arn: str) -> bool:
@@ -184,7 +182,7 @@ def test_only_the_functions_of_the_steps_may_be_invoked(execution, environment):
 
 def test_experiments_of_the_pipelines_names(execution, environment):
     assert set(execution["CreateExperiments"]["Resource"]) == {
-        f"{SAGEMAKER}:experiment/imgpipe-{environment}-{pipeline}" for pipeline in PIPELINES
+        f"{SAGEMAKER}:experiment/imgpipe-{environment}-{pipeline}" for pipeline in REGISTERING_PIPELINES
     }
     assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment/imgpipe-{environment}-tune")
     assert _matches(execution["CreateTrials"], f"{SAGEMAKER}:experiment-trial/abcdef123456")
@@ -263,7 +261,7 @@ def test_plan_transform_lists_images_finds_versions_and_writes_its_plan(stack, e
         "s3:PutObject": [f"{bucket.format('artifacts')}/executions/*/plan/*"],
     }
     listing = statements(stack, "PlanTransform")["ListInput"]["Condition"]
-    assert listing == {"StringLike": {"s3:prefix": ["datasets/*", "batch/*"]}}
+    assert listing == {"StringLike": {"s3:prefix": ["datasets/*"]}}
 
 
 def test_purge_reaches_only_its_group_and_stack(template):

@@ -140,6 +140,7 @@ def test_resolve_knows_group_and_bucket(stack, environment):
         "MODEL_PACKAGE_GROUP_NAME": f"imgpipe-{environment}",
         "ARTIFACT_BUCKET": f"imgpipe-{environment}-artifacts-123456789012-us-east-1",
     }
+    assert environments.pop("plan-transform") == {"MODEL_PACKAGE_GROUP_NAME": f"imgpipe-{environment}"}
     assert not any(environments.values())
 
 
@@ -150,10 +151,12 @@ def test_outputs_are_what_the_command_line_reads(stack, environment):
         "TrainPipelineName": f"imgpipe-{environment}-train",
         "TunePipelineName": f"imgpipe-{environment}-tune",
         "RetrainPipelineName": f"imgpipe-{environment}-retrain",
+        "TransformPipelineName": f"imgpipe-{environment}-transform",
         "DataBucketName": f"imgpipe-{environment}-data-123456789012-us-east-1",
         "ArtifactBucketName": f"imgpipe-{environment}-artifacts-123456789012-us-east-1",
         "ModelPackageGroupName": f"imgpipe-{environment}",
         "DatasetUri": f"s3://imgpipe-{environment}-data-123456789012-us-east-1/datasets/main/",
+        "BatchUri": f"s3://imgpipe-{environment}-data-123456789012-us-east-1/datasets/batch/",
     }
     assert not any("Export" in body for body in stack["Outputs"].values())
 

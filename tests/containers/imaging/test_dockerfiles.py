@@ -13,7 +13,7 @@ import pytest
 from pictures import encoded
 
 ROOT = Path(__file__).parents[3]
-IMAGES = ["imaging", "mxnet"]
+IMAGES = ["imaging", "mxnet", "serve"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -78,3 +78,16 @@ def test_the_trainers_container_starts_as_sagemaker_starts_it(tmp_path: Path) ->
     done = _run_in("mxnet", "python", "-m", "train", "train", volume=tmp_path)
     assert done.returncode == 1
     assert "hyperparameters.json" in (tmp_path / "output" / "failure").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("built")
+def test_the_endpoints_container_starts_as_sagemaker_starts_it(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    done = _run_in("serve", "python", "-m", "serve", "serve", volume=tmp_path)
+    assert done.returncode == 1
+    assert "/opt/ml/model holds no model.onnx, model.json, labels.json" in done.stderr
+    described = subprocess.run(
+        ["buildah", "inspect", "--type", "image", "localhost/imgpipe-serve"], check=True, capture_output=True, text=True
+    )
+    assert "com.amazonaws.sagemaker.capabilities.accept-bind-to-port" in described.stdout

@@ -94,8 +94,12 @@ def test_a_transform_job_is_told_how_to_send(colors) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
-    [("GET", "/invocations", 405, "method_not_allowed"), ("POST", "/ping", 405, "method_not_allowed")]
-    + [("GET", "/", 404, "not_found"), ("POST", "/invocations/other", 404, "not_found")],
+    [
+        ("GET", "/invocations", 405, "method_not_allowed"),
+        ("POST", "/ping", 405, "method_not_allowed"),
+        ("GET", "/", 404, "not_found"),
+        ("POST", "/invocations/other", 404, "not_found"),
+    ],
 )
 def test_other_paths_and_methods_are_refused_in_json(
     server: Served, method: str, path: str, status: int, code: str

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from served import REPOSITORY, encoded, facts, picture
 
-from common.recordio import read_records
+from preprocess.convert import convert
+from preprocess.settings import Settings
 from serve import images
 from serve.errors import RefusedRequest
 from serve.facts import Facts, read_facts
@@ -58,46 +59,41 @@ FILES = {
 }
 
 
-def packed(folder: Path, crop: str) -> dict[str, np.ndarray]:
-    """Pack every file by the packer's own program, lossless; returns RGB pixels by SHA-free name."""
-    found = {}
-    for name, data in FILES.items():
-        place = folder / name.replace(".", "_")
-        (place / "processing" / "input" / "data" / "only").mkdir(parents=True)
-        (place / "processing" / "input" / "data" / "only" / name).write_bytes(data)
-        shape = ["--image-size", "16", "--resize", "20", "--crop", crop, "--record-format", "png"]
-        split = ["--validation-fraction", "0", "--test-fraction", "0"]
-        environment = os.environ | {"ML_ROOT": str(place), "PYTHONPATH": str(REPOSITORY / "processing")}
-        subprocess.run(
-            [sys.executable, "-m", "preprocess", *shape, *split], env=environment, check=True, capture_output=True
-        )
-        (record,) = read_records(next(place.rglob("train.rec")))
-        found[name] = cv2.imdecode(np.frombuffer(record.payload, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
-    return found
+def packed(folder: Path, name: str, crop: Literal["none", "square"]) -> np.ndarray:
+    """Return the RGB pixels (H, W, 3) of the lossless record that the packer makes of a file."""
+    path = folder / name
+    path.write_bytes(FILES[name])
+    converted = convert(str(path), Settings(image_size=16, resize=20, crop=crop, record_format="png"))
+    assert not converted.reason
+    return cv2.imdecode(np.frombuffer(converted.payload, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("crop", ["none", "square"])
-def test_the_pixels_are_those_of_the_packed_record_cut_in_the_middle(tmp_path: Path, crop: str) -> None:
-    served = facts_of(tmp_path / "model", crop=crop)
-    for name, record in packed(tmp_path, crop).items():
-        height, width = record.shape[:2]
-        assert min(height, width) == 20
-        top, left = (height - 16) // 2, (width - 16) // 2
-        expected = record[top : top + 16, left : left + 16].transpose(2, 0, 1)
-        found = images.read_tensor(FILES[name], served)
-        assert found.dtype == np.float32
-        assert found.flags.c_contiguous
-        np.testing.assert_array_equal(found, expected, err_msg=name)
+def test_the_pixels_are_those_of_the_packed_record_cut_in_the_middle(
+    tmp_path: Path, name: str, crop: Literal["none", "square"]
+) -> None:
+    record = packed(tmp_path, name, crop)
+    height, width = record.shape[:2]
+    assert min(height, width) == 20
+    assert (height == width) == (crop == "square")
+    top, left = (height - 16) // 2, (width - 16) // 2
+    expected = record[top : top + 16, left : left + 16].transpose(2, 0, 1)
+    found = images.read_tensor(FILES[name], facts_of(tmp_path / "model", crop=crop))
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_cut_is_the_one_of_mxnets_iterator(tmp_path: Path) -> None:
     interpreter = Path(os.environ.get("IMGPIPE_MXNET_PYTHON") or REPOSITORY / ".venv-mxnet" / "bin" / "python")
     if not interpreter.is_file():
         pytest.skip("needs the environment with MXNet: run make setup or set IMGPIPE_MXNET_PYTHON")
-    (tmp_path / "data" / "only").mkdir(parents=True)
     odd = picture("green", width=41, height=20)  # 25 columns go: 12 on the left, 13 on the right
-    (tmp_path / "data" / "only" / "odd.png").write_bytes(encoded(odd))
-    split = ["--train", "1", "--validation", "0", "--test", "0", "--resize", "20", "--record-format", "png"]
+    for name, image in {"a": odd, "b": picture("red", width=41, height=20)}.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "odd.png").write_bytes(encoded(image))
+    split = ["--train", "1", "--validation", "0", "--test", "0", "--resize", "20", "--format", "png"]
     command = [sys.executable, "-m", "preprocess.folder", str(tmp_path / "data"), str(tmp_path / "out"), *split]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "processing")}
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -105,7 +101,7 @@ def test_the_cut_is_the_one_of_mxnets_iterator(tmp_path: Path) -> None:
     arguments = [str(tmp_path / "out" / "train.rec"), "16", "1", str(tmp_path / "read.npz")]
     subprocess.run([interpreter, READER, *arguments], env=clean, check=True, capture_output=True)
     with np.load(tmp_path / "read.npz") as loaded:
-        (record,) = loaded["pixels"]
+        (record,) = loaded["pixels"][loaded["labels"] == 0]
     found = images.read_tensor(encoded(odd), facts_of(tmp_path / "model"))
     np.testing.assert_array_equal(found.transpose(1, 2, 0), record)
 
@@ -115,9 +111,9 @@ def test_a_colour_profile_is_applied_where_the_packer_did(tmp_path: Path) -> Non
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     data = encoded(SOURCE, icc_profile=profile)
-    for convert in (False, True):
-        served = facts_of(tmp_path / str(convert), convert_icc=convert)
-        pixels = images.read_image(data, short_side=20, convert_icc=convert)
+    for applied in (False, True):
+        served = facts_of(tmp_path / str(applied), convert_icc=applied)
+        pixels = images.read_image(data, short_side=20, convert_icc=applied)
         left = (pixels.shape[1] - 16) // 2
         expected = pixels[2:18, left : left + 16].transpose(2, 0, 1)
         np.testing.assert_array_equal(images.read_tensor(data, served), expected)

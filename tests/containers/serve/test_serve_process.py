@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import CLASSES, PATIENCE_SECONDS, Served, encoded, failure, listed, picture, serving, start
-from served import write_archive, write_model
+from served import (
+    CLASSES,
+    PATIENCE_SECONDS,
+    Served,
+    encoded,
+    failure,
+    listed,
+    picture,
+    serving,
+    start,
+    write_archive,
+    write_model,
+)
 
 
 def begun(served: Served, body: bytes) -> socket.socket:
@@ -63,6 +74,16 @@ def test_the_archive_can_be_unpacked_by_the_program(colors: Path, tmp_path: Path
         (prediction,) = served.verbose(encoded(picture("blue")))["predictions"]
         assert prediction["label"] == "blue"
         assert served.verbose(encoded(picture()))["model"]["name"] is None
+
+
+def test_onnx_runtime_tells_nobody_and_leaves_no_id_of_the_machine(colors: Path, tmp_path: Path) -> None:
+    for name in ("home", "scratch"):
+        (tmp_path / name).mkdir()
+    places = {"TMPDIR": str(tmp_path / "scratch"), "HOME": str(tmp_path / "home")}
+    with serving(colors, **places, ORT_DISABLE_TELEMETRY="") as served:
+        assert served.classify(encoded(picture())).status == 200
+        assert served.end() == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_the_port_is_taken(colors: Path, server: Served) -> None:

@@ -17,7 +17,7 @@ from pipeline_def.settings import REGISTERING_PIPELINES
     ids="-".join,
 )
 def definition(request: pytest.FixtureRequest) -> str:
-    """The registering pipelines of our own trainer's environment, of the built-in algorithm's and of everything; with shards."""
+    """The registering pipelines: of our own trainer's environment, the built-in algorithm's, everything; shards."""
     return definition_of(*request.param)
 
 

@@ -92,10 +92,8 @@ def _outcome(step: dict[str, Any], listing_hash: str) -> StepOutcome:
                 "BestTrainingJob": best,
             }
         )
-    if step["Type"] == "Model":
-        return StepOutcome(properties={"ModelName": "model"})
-    if step["Type"] == "Transform":
-        return StepOutcome(properties=arguments)
+    if step["Type"] in ("Model", "Transform"):
+        return StepOutcome(properties={"ModelName": "model", **arguments})
     if step["Type"] == "Training":
         artifact = f"{arguments['OutputDataConfig']['S3OutputPath']}/job/output/model.tar.gz"
         return StepOutcome(properties={"ModelArtifacts": {"S3ModelArtifacts": artifact}})

@@ -56,7 +56,7 @@ def test_every_declared_parameter_is_referenced_and_every_reference_declared(def
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("InputDataUri", "s3://imgpipe-data/batch/other/"),
+        ("InputDataUri", "s3://imgpipe-data/datasets/other/"),
         ("ModelVersion", "2"),
         ("TransformInstanceType", "ml.c5.large"),
         ("TransformInstanceCount", "3"),

@@ -1,0 +1,212 @@
+"""The monitoring stack: machine, schedule, alarms, dashboard, and what its roles may do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudformation import PSEUDO, iam_findings, listed, resources
+
+from infra.environments import load_environment
+from infra.settings import EnvironmentSettings
+
+STARS = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
+# What Step Functions needs to write logs and traces; none of it has a resource type.
+DELIVERY = {"logs", "xray"}
+
+
+def _value(value: Any, template: dict[str, Any]) -> Any:
+    """Sample values in place of intrinsic functions; an ARN ends in its resource's name or logical id."""
+    if isinstance(value, list):
+        return [_value(item, template) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"}:
+        return PSEUDO.get(value["Ref"], value["Ref"])
+    if set(value) == {"Fn::GetAtt"}:
+        logical_id = value["Fn::GetAtt"][0]
+        kind = template["Resources"][logical_id]["Type"].split("::")[1].lower()
+        return f"arn:aws:{kind}:us-east-1:123456789012:{'role/' if kind == 'iam' else ''}{logical_id}"
+    if set(value) == {"Fn::Join"}:
+        separator, parts = value["Fn::Join"]
+        return separator.join(_value(parts, template))
+    if set(value) == {"Fn::Sub"}:
+        text = value["Fn::Sub"]
+        for name, sample in PSEUDO.items():
+            text = text.replace(f"${{{name}}}", sample)
+        return text
+    return {key: _value(item, template) for key, item in value.items()}
+
+
+@pytest.fixture
+def stack(template, environment):
+    return template(environment, "monitoring")
+
+
+@pytest.fixture(scope="module")
+def retraining(tmp_path_factory) -> dict[str, Any]:
+    """The template of dev with retraining on drift."""
+    from infra.app import build_app
+
+    content = load_environment("dev").model_dump()
+    settings = EnvironmentSettings.model_validate(content | {"monitoring": {"retrain_on_drift": True}})
+    outdir = tmp_path_factory.mktemp("retraining") / "cdk.out"
+    build_app(settings, outdir=outdir).synth()
+    loaded: dict[str, Any] = json.loads((outdir / "imgpipe-dev-monitoring.template.json").read_text())
+    return loaded
+
+
+def _only(stack, kind):
+    (found,) = resources(stack, kind).values()
+    return _value(found["Properties"], stack)
+
+
+def _statements(stack, start):
+    policies = [body for name, body in resources(stack, "AWS::IAM::Policy").items() if name.startswith(start)]
+    documents = [_value(body["Properties"]["PolicyDocument"], stack) for body in policies]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def test_the_definition_parses_and_names_what_the_stack_makes(stack, environment):
+    machine = _only(stack, "AWS::StepFunctions::StateMachine")
+    assert machine["StateMachineName"] == f"imgpipe-{environment}-monitor"
+    states = json.loads(machine["DefinitionString"])["States"]
+    job = states["Compare"]["Parameters"]
+    assert ".dkr.ecr.us-east-1.amazonaws.com/" in job["AppSpecification"]["ImageUri"]
+    assert states["PutMetrics"]["Parameters"]["Namespace"] == "imgpipe"
+    topic = states["Notify"]["Parameters"]["TopicArn"]
+    assert topic == f"arn:aws:sns:us-east-1:123456789012:imgpipe-{environment}-notifications"
+
+
+def test_the_schedule_is_on_where_requests_are_captured(stack, environment):
+    settings = load_environment(environment)
+    rules = [_value(body["Properties"], stack) for body in resources(stack, "AWS::Events::Rule").values()]
+    (schedule,) = [rule for rule in rules if "ScheduleExpression" in rule]
+    hours = settings.monitoring.every_hours
+    assert schedule["ScheduleExpression"] == ("rate(1 day)" if hours == 24 else f"rate({hours} hours)")
+    assert schedule["State"] == ("ENABLED" if settings.serving.capture_percent else "DISABLED")
+
+
+def test_every_alarm_notifies_and_names_its_runbook(stack, environment):
+    alarms = [_value(body["Properties"], stack) for body in resources(stack, "AWS::CloudWatch::Alarm").values()]
+    topic = f"arn:aws:sns:us-east-1:123456789012:imgpipe-{environment}-notifications"
+    assert f"imgpipe-{environment}-drift" in {alarm["AlarmName"] for alarm in alarms}
+    for alarm in alarms:
+        assert alarm["AlarmActions"] == [topic]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert "What to do: docs/operations.md#alarm-" in alarm["AlarmDescription"]
+
+
+def test_the_drift_alarm_watches_the_metric_that_the_machine_puts(stack, environment):
+    alarms = [_value(body["Properties"], stack) for body in resources(stack, "AWS::CloudWatch::Alarm").values()]
+    (drift,) = [alarm for alarm in alarms if alarm["AlarmName"].endswith("-drift")]
+    endpoint = load_environment(environment).endpoint_name
+    assert (drift["Namespace"], drift["MetricName"]) == ("imgpipe", "Drift")
+    assert drift["Dimensions"] == [{"Name": "EndpointName", "Value": endpoint}]
+    assert (drift["Threshold"], drift["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+
+
+def test_the_dashboard_is_json_with_every_alarm(stack, environment):
+    dashboard = _only(stack, "AWS::CloudWatch::Dashboard")
+    assert dashboard["DashboardName"] == f"imgpipe-{environment}"
+    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
+    assert len(widgets[0]["properties"]["alarms"]) == len(resources(stack, "AWS::CloudWatch::Alarm"))
+    assert {widget["properties"]["region"] for widget in widgets[1:]} == {"us-east-1"}
+
+
+def test_without_the_setting_nothing_can_start_retraining(stack):
+    assert "StartPipelineExecution" not in json.dumps(stack)
+    assert not any("EventPattern" in body["Properties"] for body in resources(stack, "AWS::Events::Rule").values())
+
+
+def test_the_drift_alarm_starts_retraining_where_the_setting_says_so(retraining):
+    rules = [_value(body["Properties"], retraining) for body in resources(retraining, "AWS::Events::Rule").values()]
+    (rule,) = [rule for rule in rules if "EventPattern" in rule]
+    pattern = rule["EventPattern"]
+    assert pattern["detail-type"] == ["CloudWatch Alarm State Change"]
+    assert pattern["detail"] == {"state": {"value": ["ALARM"]}}
+    (alarm,) = pattern["resources"]
+    alarms = resources(retraining, "AWS::CloudWatch::Alarm")
+    assert alarms[alarm.rsplit(":", 1)[1]]["Properties"]["AlarmName"] == "imgpipe-dev-drift"
+    (target,) = rule["Targets"]
+    function = retraining["Resources"][target["Arn"].rsplit(":", 1)[1]]["Properties"]
+    assert function["FunctionName"] == "imgpipe-dev-start-retrain"
+    assert function["Environment"]["Variables"]["PIPELINE_NAME"] == "imgpipe-dev-retrain"
+
+
+def test_retraining_reaches_its_pipeline_and_topic_alone(retraining):
+    allowed = {
+        action: statement["Resource"]
+        for statement in _statements(retraining, "Retrain")
+        for action in listed(statement["Action"])
+        if not action.startswith("logs:")
+    }
+    pipeline = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/imgpipe-dev-retrain"
+    assert allowed == {
+        "sagemaker:ListPipelineExecutions": pipeline,
+        "sagemaker:StartPipelineExecution": pipeline,
+        "sns:Publish": "arn:aws:sns:us-east-1:123456789012:imgpipe-dev-notifications",
+    }
+
+
+def test_jobs_read_their_inputs_and_write_results_alone(stack, environment):
+    found = {statement["Sid"]: statement for statement in _statements(stack, "Job")}
+    endpoint = load_environment(environment).endpoint_name
+    bucket = f"arn:aws:s3:::imgpipe-{environment}-artifacts-123456789012-us-east-1"
+    assert found["WriteResults"] == {
+        "Sid": "WriteResults",
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": f"{bucket}/monitor/{endpoint}/*",
+    }
+    assert set(found["ReadInputs"]["Resource"]) == {
+        f"{bucket}/{prefix}/*" for prefix in (f"capture/{endpoint}", "ground-truth", "models", f"monitor/{endpoint}")
+    }
+    assert not any("cloudwatch" in action for item in found.values() for action in listed(item["Action"]))
+
+
+def test_the_machine_passes_one_role_to_sagemaker_alone(stack):
+    found = {statement.get("Sid", ""): statement for statement in _statements(stack, "Machine")}
+    passed = found["PassJobRole"]
+    assert passed["Resource"].endswith(tuple(name for name in resources(stack, "AWS::IAM::Role") if "Job" in name))
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert found["PutMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "imgpipe"}}
+    assert found["RunJob"]["Resource"].endswith("-monitor-*")
+
+
+def test_no_wildcard_but_where_iam_knows_no_other(stack, retraining):
+    for template in (stack, retraining):
+        statements = _statements(template, "")
+        actions = {action for statement in statements for action in listed(statement["Action"])}
+        assert not [action for action in actions if "*" in action]
+        stars = {
+            action
+            for statement in statements
+            if "*" in listed(statement["Resource"])
+            for action in listed(statement["Action"])
+            if action.split(":")[0] not in DELIVERY
+        }
+        assert stars == STARS
+
+
+def test_iam_knows_every_action_with_its_resources_and_conditions(stack, retraining):
+    for template in (stack, retraining):
+        for name, body in resources(template, "AWS::IAM::Policy").items():
+            assert not iam_findings(_value(body["Properties"]["PolicyDocument"], template)), name
+
+
+def test_outputs_are_what_the_command_line_reads(stack, environment):
+    outputs = {name: _value(body["Value"], stack) for name, body in stack["Outputs"].items()}
+    assert outputs == {
+        "MonitorStateMachineArn": f"arn:aws:states:us-east-1:123456789012:stateMachine:imgpipe-{environment}-monitor",
+        "DashboardName": f"imgpipe-{environment}",
+    }
+
+
+def test_the_image_is_the_pipelines_own(assembly):
+    outdir: Path = assembly("dev")
+    read = lambda name: json.loads((outdir / f"imgpipe-dev-{name}.assets.json").read_text())["dockerImages"]  # noqa: E731
+    (image,) = read("monitoring")
+    assert image in read("training")

@@ -1,0 +1,207 @@
+"""The select_window function against an emulated S3."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.select_window import handler as select_window
+
+BUCKET, ENDPOINT = "imgpipe-dev-artifacts", "imgpipe-dev"
+NOW = "2026-01-31T12:20:30.123Z"
+EARLIER = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+class Bucket:
+    """An artifact bucket with a live version."""
+
+    def __init__(self) -> None:
+        self.s3: Any = boto3.client("s3", region_name="us-east-1")
+        self.s3.create_bucket(Bucket=BUCKET)
+        for name in ("package/baseline.json", "package/evaluation.json", "package/model.tar.gz", "serving/model.json"):
+            self.put(f"models/one/{name}")
+        self.deploy()
+
+    def put(self, key: str, body: str = "{}") -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body.encode())
+
+    def deploy(self, uri: str = f"s3://{BUCKET}/models/one/package/baseline.json") -> None:
+        self.put(
+            f"serving/{ENDPOINT}/live.json",
+            json.dumps({"schema_version": 1, "version": 4, "metadata": {"baseline_uri": uri}}),
+        )
+
+    def capture(self, *hours: str) -> None:
+        for hour in hours:
+            self.put(f"capture/{ENDPOINT}/AllTraffic/{hour}/a.jsonl")
+
+    def manifest(self, uri: str) -> list[Any]:
+        key = uri.removeprefix(f"s3://{BUCKET}/")
+        content: list[Any] = json.loads(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        return content
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for name, value in {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "ARTIFACT_BUCKET": BUCKET,
+        "ENDPOINT_NAME": ENDPOINT,
+        "EVERY_HOURS": "3",
+        "JOB_NAME_PREFIX": "imgpipe-dev-monitor",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        yield Bucket()
+
+
+@pytest.fixture
+def deployed_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3's clock cannot be set back here, so the handler is told the time of the deployment."""
+    original = select_window._live
+
+    def live(*arguments: Any) -> Any:
+        found = original(*arguments)
+        return found and (found[0], EARLIER)
+
+    monkeypatch.setattr(select_window, "_live", live)
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_the_window_is_the_last_whole_hours(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/08", "2026/01/31/09", "2026/01/31/10", "2026/01/31/11", "2026/01/31/12")
+    window = select_window.handler({"time": NOW}, None)
+    assert window["captured"] == 3
+    assert (window["start"], window["end"]) == ("2026-01-31T09:00:00Z", "2026-01-31T12:00:00Z")
+    assert (window["version"], window["since"]) == ("4", "none")
+    assert window["job_name"] == "imgpipe-dev-monitor-20260131-122030"
+    assert window["output_uri"] == f"s3://{BUCKET}/monitor/{ENDPOINT}/2026-01-31T12"
+    assert bucket.manifest(window["capture"]) == [
+        {"prefix": f"s3://{BUCKET}/"},
+        f"monitor/{ENDPOINT}/2026-01-31T12/inputs/window.json",
+        *(f"capture/{ENDPOINT}/AllTraffic/2026/01/31/{hour}/a.jsonl" for hour in ("09", "10", "11")),
+    ]
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_files_still_arrive_some_minutes_after_the_hour(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/10", "2026/01/31/11")
+    window = select_window.handler({"time": "2026-01-31T12:14:59Z"}, None)
+    assert (window["end"], window["captured"]) == ("2026-01-31T11:00:00Z", 1)
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_windows_that_follow_each_other_share_no_hour_and_leave_none_out(bucket: Bucket) -> None:
+    bucket.capture(*(f"2026/01/31/{hour:02}" for hour in range(24)))
+    times = [f"2026-01-31T{hour:02}:20:00Z" for hour in (6, 9, 12)]
+    windows = [select_window.handler({"time": time}, None) for time in times]
+    seen = [key for window in windows for key in bucket.manifest(window["capture"])[2:]]
+    assert len(seen) == len(set(seen)) == 9
+    assert [window["start"] for window in windows[1:]] == [window["end"] for window in windows[:-1]]
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_no_input_is_empty_and_a_model_is_not_brought(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    window = select_window.handler({"time": NOW}, None)
+    marker = f"monitor/{ENDPOINT}/2026-01-31T12/inputs/window.json"
+    assert bucket.manifest(window["ground_truth"])[1:] == bucket.manifest(window["history"])[1:] == [marker]
+    assert bucket.manifest(window["baseline"])[2:] == [
+        "models/one/package/baseline.json",
+        "models/one/package/evaluation.json",
+        "models/one/serving/model.json",
+    ]
+    written = json.loads(bucket.s3.get_object(Bucket=BUCKET, Key=marker)["Body"].read())
+    assert (written["endpoint_name"], written["version"]) == (ENDPOINT, "4")
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_labels_and_earlier_results(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    bucket.put("ground-truth/a.csv")
+    for hour in ("2026-01-31T06", "2026-01-31T09", "2026-01-31T12"):
+        for name in ("monitor.json", "monitor.html", "inputs/window.json"):
+            bucket.put(f"monitor/{ENDPOINT}/{hour}/{name}")
+    window = select_window.handler({"time": NOW}, None)
+    assert bucket.manifest(window["ground_truth"])[2:] == ["ground-truth/a.csv"]
+    # not the result of this very window, which an earlier run left
+    assert bucket.manifest(window["history"])[2:] == [
+        f"monitor/{ENDPOINT}/2026-01-31T{hour}/monitor.json" for hour in ("06", "09")
+    ]
+
+
+def test_what_an_earlier_version_answered_does_not_count(bucket: Bucket) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for hours in range(5):
+        bucket.capture(f"{now - datetime.timedelta(hours=hours):%Y/%m/%d/%H}")
+    time = (now + datetime.timedelta(hours=1, minutes=20)).isoformat()
+    window = select_window.handler({"time": time}, None)
+    assert window["captured"] == 1
+    assert window["since"] > window["start"]
+
+
+def test_another_end_and_deployment_may_be_asked_for(bucket: Bucket) -> None:
+    bucket.capture("2026/01/30/20", "2026/01/30/21", "2026/01/30/22")
+    wished = {"end": "2026-01-30T23:00:00Z", "since": "2026-01-30T21:30:00Z"}
+    window = select_window.handler({"time": NOW, "input": wished}, None)
+    assert (window["captured"], window["start"], window["end"], window["since"]) == (
+        2,
+        "2026-01-30T20:00:00Z",
+        "2026-01-30T23:00:00Z",
+        "2026-01-30T21:30:00Z",
+    )
+
+
+def test_nothing_captured(bucket: Bucket) -> None:
+    bucket.put(f"capture/{ENDPOINT}/AllTraffic/2026/01/31/11/empty.jsonl", "")
+    window = select_window.handler({"time": NOW}, None)
+    assert window["captured"] == 0
+    assert "no captured requests" in window["reason"]
+    assert set(window) == {"captured", "reason"}
+
+
+def test_nothing_deployed(bucket: Bucket) -> None:
+    bucket.s3.delete_object(Bucket=BUCKET, Key=f"serving/{ENDPOINT}/live.json")
+    bucket.capture("2026/01/31/11")
+    assert select_window.handler({"time": NOW}, None) == {
+        "captured": 0,
+        "reason": f"endpoint {ENDPOINT} has no live version: approve one first",
+    }
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("s3://elsewhere/models/one/package/baseline.json", "lies outside of s3://imgpipe-dev-artifacts/"),
+        (f"s3://{BUCKET}/models/two/package/baseline.json", "does not exist: deploy a version that has its baseline"),
+    ],
+)
+def test_a_baseline_out_of_reach(bucket: Bucket, uri: str, reason: str) -> None:
+    bucket.deploy(uri)
+    bucket.capture("2026/01/31/11")
+    with pytest.raises(ValueError, match=reason):
+        select_window.handler({"time": NOW}, None)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"version": 1, "metadata": {}}'])
+def test_a_malformed_live_version(bucket: Bucket, content: str) -> None:
+    bucket.put(f"serving/{ENDPOINT}/live.json", content)
+    with pytest.raises(ValueError, match=r"live\.json is malformed .*: deploy the version again"):
+        select_window.handler({"time": NOW}, None)
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_a_job_name_that_is_too_long(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.capture("2026/01/31/11")
+    monkeypatch.setenv("JOB_NAME_PREFIX", "x" * 50)
+    with pytest.raises(ValueError, match="longer than 63 characters"):
+        select_window.handler({"time": NOW}, None)
