@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train bench-serve bench-functions requirements clean
+.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train bench-serve bench-functions bench-drift requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench-serve: .make/run ## Compare serving with MXNet's Module, and put it under 
 
 bench-functions: .make/run ## Measure the cold imports of the classification functions
 	@$(VENV)/bin/python -m benchmarks.cold_imports $(ARGS)
+
+bench-drift: .make/run ## Count the monitor's false alarms and what it notices: ARGS="--only bikes"
+	@$(VENV)/bin/python -m benchmarks.drift $(ARGS)
 
 requirements: .make/run ## Compile the requirement files anew
 	scripts/compile-requirements $(UV)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, Final
 
 import boto3
@@ -45,15 +46,15 @@ def find_deployed(environment: Environment, since: datetime) -> Found:
     """Looks everywhere; what is not deployed or may not be read becomes a note."""
     found = Found()
     for pipeline in PIPELINE_OUTPUTS:
-        _look(found, f"pipeline {pipeline}", lambda name=pipeline: _executions(environment, name, since))
-    _look(found, "state machines", lambda: _state_machines(environment, found, since))
+        _look(found, f"pipeline {pipeline}", partial(_executions, environment, pipeline, since))
+    _look(found, "state machines", partial(_state_machines, environment, found, since))
     names = [environment.prefix + suffix for suffix in _ENDPOINT_SUFFIXES]
-    there = [name for name in names if _look(found, "", lambda name=name: _endpoint(environment, name, since))]
+    there = [name for name in names if _look(found, "", partial(_endpoint, environment, name, since))]
     for name in there:
-        _look(found, f"log of endpoint {name}", lambda name=name: _log(environment, name, since))
+        _look(found, f"log of endpoint {name}", partial(_log, environment, name, since))
     if not there and not any("endpoint" in note for note in found.notes):
         found.notes.append("no endpoint is deployed")
-    _look(found, "queues", lambda: _queues(environment, found, since))
+    _look(found, "queues", partial(_queues, environment, found, since))
     return found
 
 

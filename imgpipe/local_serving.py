@@ -59,7 +59,9 @@ def print_result(env: str, result: ServingResult, console: Console) -> None:
     """Says where the endpoint is; raises CommandError where the deployment failed."""
     ended = result.execution
     if ended.status != _SUCCEEDED:
-        raise CommandError(f"the deployment {ended.status.lower()}: {ended.cause or ended.error or 'it said no reason'}")
+        raise CommandError(
+            f"the deployment {ended.status.lower()}: {ended.cause or ended.error or 'it said no reason'}"
+        )
     if result.endpoint is None:
         say(console, "No endpoint is running.")
         return

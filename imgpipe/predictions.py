@@ -51,7 +51,9 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = [file for file in all_files(path, hidden=False) if file.suffix.lower() in _SUFFIXES]
             if not inside:
-                raise CommandError(f"{path} holds no image: it must hold files that end in {', '.join(sorted(_SUFFIXES))}")
+                raise CommandError(
+                    f"{path} holds no image: it must hold files that end in {', '.join(sorted(_SUFFIXES))}"
+                )
             found += inside
         else:
             found.append(path)

@@ -69,9 +69,7 @@ class ServingObserver(Protocol):
         ...
 
 
-def decide_locally(
-    request: ServingRequest, *, version: int, status: str, observer: ServingObserver
-) -> ServingResult:
+def decide_locally(request: ServingRequest, *, version: int, status: str, observer: ServingObserver) -> ServingResult:
     """Approves or rejects a version of the local registry, as UpdateModelPackage does, and sees it through."""
     store = RegistryStore(request.home, request.environment)
     stored = store.version(version)
@@ -164,6 +162,4 @@ def _needed(assembly: CloudAssembly) -> CloudAssembly:
     names = [stack.name.endswith(_SERVING_STACK) for stack in assembly.stacks]
     if True not in names:
         raise LocalRunError("the environment has no serving stack: its name ends in -serving")
-    return CloudAssembly(
-        stacks=assembly.stacks[: names.index(True) + 1], files=assembly.files, images=assembly.images
-    )
+    return CloudAssembly(stacks=assembly.stacks[: names.index(True) + 1], files=assembly.files, images=assembly.images)

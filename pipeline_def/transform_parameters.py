@@ -43,5 +43,5 @@ def build_transform_parameters(settings: PipelineSettings) -> TransformParameter
             "MaxConcurrentTransforms", default_value=transform.max_concurrent_transforms
         ),
         top_k=ParameterInteger("TransformTopK", default_value=transform.top_k),
-        join_instance_type=ParameterString("ProcessingInstanceType", default_value=transform.join_instance_type),
+        join_instance_type=ParameterString("JoinInstanceType", default_value=transform.join_instance_type),
     )

@@ -130,7 +130,9 @@ def _deregister(endpoint: str) -> None:
             ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
             ScalableDimension="sagemaker:variant:DesiredInstanceCount",
         )
-    except client.exceptions.ObjectNotFoundException:
+    except ClientError as error:
+        if "No scalable target" not in error.response["Error"]["Message"]:
+            raise
         _log("INFO", "no scalable target", endpoint=endpoint)
 
 

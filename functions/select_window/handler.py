@@ -167,9 +167,8 @@ def _write(s3: Any, bucket: str, output: str, window: dict[str, Any], inputs: di
     Manifest: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingS3Input.html
     """
     folder = f"{output}/inputs"
-    bodies = {"window": window} | {
-        name: [{"prefix": f"s3://{bucket}/"}, f"{folder}/window.json", *keys] for name, keys in inputs.items()
-    }
+    start = [{"prefix": f"s3://{bucket}/"}, f"{folder}/window.json"]
+    bodies = {"window.json": window} | {f"{name}.manifest": [*start, *keys] for name, keys in inputs.items()}
     for name, body in bodies.items():
-        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}.json", Body=json.dumps(body).encode())
-    return {name: f"s3://{bucket}/{folder}/{name}.json" for name in inputs}
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=json.dumps(body).encode())
+    return {name: f"s3://{bucket}/{folder}/{name}.manifest" for name in inputs}

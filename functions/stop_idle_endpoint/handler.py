@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -66,12 +65,16 @@ def _invocations(endpoint: str, *, start: datetime, end: datetime) -> float:
 
 def _remove(endpoint: str) -> None:
     scaling = boto3.client("application-autoscaling", config=_CONFIG)
-    with contextlib.suppress(scaling.exceptions.ObjectNotFoundException):  # only an autoscaled endpoint has one
+    try:
         scaling.deregister_scalable_target(
             ServiceNamespace="sagemaker",
             ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
             ScalableDimension="sagemaker:variant:DesiredInstanceCount",
         )
+    except ClientError as error:
+        # Only an autoscaled endpoint has one.
+        if "No scalable target" not in error.response["Error"]["Message"]:
+            raise
     boto3.client("sagemaker", config=_CONFIG).delete_endpoint(EndpointName=endpoint)
 
 

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from imgpipe.versions import ModelVersion
 
 # Metadata of a version that can be served.
-_SERVED = ("sample_uri", "sample_label")
+_SERVED = ("sample_uri",)
 
 
 def approve(
     version: Annotated[int, typer.Argument(help="Number of the model version.")],
     env: Environment = "dev",
     local: Local = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Reject it instead; the newest approved one takes over.")] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Reject it instead; the newest approved one takes over.")
+    ] = False,
     no_deploy: Annotated[
         bool, typer.Option("--no-deploy", help="With --local: write the decision down alone, deploy nothing.")
     ] = False,
@@ -63,7 +65,9 @@ def _approve_locally(env: str, version: int, status: str, *, deploy: bool, conso
         say(console, f"{chosen.arn}: {status}; {reason}")
         return
     result = deployed_locally(
-        env, console, lambda request, observer: decide_locally(request, version=version, status=status, observer=observer)
+        env,
+        console,
+        lambda request, observer: decide_locally(request, version=version, status=status, observer=observer),
     )
     say(console, f"{chosen.arn}: {status}")
     print_result(env, result, console)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")],
     env: Environment = "dev",
-    local: Annotated[bool, typer.Option("--local", help="Ask the endpoint on this machine, not the deployed one.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Ask the endpoint on this machine, not the deployed one.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each image in place of bars.")] = False,
 ) -> None:
     """Ask the environment's endpoint for the labels of images."""

@@ -85,10 +85,9 @@ class ClassificationMachines(Construct):
             )
 
         runs = arn("mapRun", "/*")
-        # The service's guide writes them with a colon, and the children's own ARNs hold the map's label after a slash.
-        executions = [arn("execution", ":*"), arn("execution", "/*")]
+        executions = arn("execution", ":*")
         results = f"{self._artifacts}/{RESULTS_PREFIX}/*"
-        for resource in (runs, *executions):
+        for resource in (runs, executions):
             acknowledge_wildcard(
                 self.prefix.role, resource, reason="The service names the runs of the machine's own map, and theirs."
             )
@@ -97,7 +96,7 @@ class ClassificationMachines(Construct):
         return [
             allow("ListImages", ["s3:ListBucket"], [self._data], listing(*image_prefixes)),
             allow("StartItems", ["states:StartExecution"], [self.prefix.arn]),
-            allow("FollowItems", ["states:DescribeExecution", "states:StopExecution"], executions),
+            allow("FollowItems", ["states:DescribeExecution", "states:StopExecution"], [executions]),
             allow("CountItems", ["states:DescribeMapRun"], [runs]),
             allow("WriteResults", write, [results]),
         ]

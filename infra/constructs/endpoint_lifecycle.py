@@ -84,9 +84,18 @@ class EndpointLifecycle(Construct):
             resource_name=f"{self._settings.state_machine_name('deploy')}:*",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
+        # ListExecutions is of machines and of map runs, and IAM asks for both.
+        runs = stack.format_arn(
+            service="states",
+            resource="mapRun",
+            resource_name=f"{self._settings.state_machine_name('deploy')}/*:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
         acknowledge_wildcard(role, executions, reason="EventBridge makes up the names of the machine's executions.")
+        acknowledge_wildcard(role, runs, reason="IAM asks for map runs where executions are listed; there are none.")
         return [
-            allow("FollowSettings", ["states:StartExecution", "states:ListExecutions"], [machine.state_machine_arn]),
+            allow("FollowSettings", ["states:StartExecution"], [machine.state_machine_arn]),
+            allow("FindDeployments", ["states:ListExecutions"], [machine.state_machine_arn, runs]),
             allow("StopDeployments", ["states:StopExecution"], [executions]),
             allow("SeeWhetherTheStackGoes", ["cloudformation:DescribeStacks"], [stack.stack_id]),
         ]

@@ -40,7 +40,7 @@ class SelectWindowFunction(Construct):
             },
         )
         bucket = f"arn:{cdk.Stack.of(self).partition}:s3:::{artifact_bucket}"
-        manifests = f"{bucket}/monitor/{endpoint}/*/inputs/*.json"
+        manifests = f"{bucket}/monitor/{endpoint}/*/inputs/*"
         acknowledge_wildcard(select.role, manifests, reason="Manifests lie below the hour in which their window ends.")
         prefixes = (f"capture/{endpoint}", "ground-truth", f"monitor/{endpoint}", "models", f"serving/{endpoint}")
         for statement in (

@@ -57,7 +57,9 @@ class SecureBucket(Construct):
             resource = self.bucket.node.default_child
             assert isinstance(resource, s3.CfnBucket)
             # CloudFormation's own property; the CDK's way brings a function along.
-            resource.notification_configuration = {"eventBridgeConfiguration": {"eventBridgeEnabled": True}}
+            resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
         if retain and self.bucket.policy:
             # A bucket that stays behind has to go on refusing plain HTTP.
             self.bucket.policy.apply_removal_policy(_KEEP)

@@ -15,8 +15,8 @@ from infra.workflows.deployment.watch import watch
 
 __all__ = ["FAILURE", "DeployNames", "deploy_machine"]
 
-# An execution has at most 25,000 events; these many looks, with a smoke test each, stay below half of it.
-_POLLS: Final = 480
+# An execution has at most 25,000 events: a look with a smoke test is about 31, one at a busy endpoint 11.
+_POLLS: Final = 240
 _SHORTEST_POLL_SECONDS: Final = 15
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.settings import EnvironmentSettings
-from infra.workflows.states import State, choice, sdk, task
+from infra.workflows.states import State, choice, fail, sdk, task
 
 METRIC_NAMESPACE: Final = "imgpipe"
 ENDPOINT_DIMENSION: Final = "EndpointName"
@@ -70,7 +70,10 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
     states: dict[str, State] = {
         "SelectWindow": task(
             f"arn:{targets.partition}:states:::lambda:invoke",
-            {"FunctionName": targets.select_window_arn, "Payload": {"time.$": "$$.Execution.StartTime", "input.$": "$"}},
+            {
+                "FunctionName": targets.select_window_arn,
+                "Payload": {"time.$": "$$.Execution.StartTime", "input.$": "$"},
+            },
             result_path="$.selected",
             result_selector={"window.$": "$.Payload"},
             retry=_LAMBDA_RETRIES,
@@ -117,7 +120,7 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             "End": True,
         },
         "Notify": _notify(settings, targets),
-        "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
+        "Failed": fail("MonitorFailed", cause_path="$.error.Cause"),
     }
     return {
         "Comment": f"Compares what {settings.endpoint_name} was asked with what its model was tested on",

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from moto.events.models import Rule, events_backends
+from moto.events.utils import _BASE_EVENT_MESSAGE
 
 from local.emulator.event_input import target_input
 from local.emulator.replaced import replaced
@@ -138,6 +139,8 @@ def delivered_events(bus: EventBus) -> Iterator[None]:
         event = {key: value for key, value in original_event.items() if key != "ingestion-time"}
         if not isinstance(event["time"], str):
             event["time"] = _now()
+        if event["id"] == _BASE_EVENT_MESSAGE["id"]:  # moto gives all events of S3 the same
+            event["id"] = str(uuid.uuid4())
         if self.event_pattern.matches_event(event):
             for target in list(self.targets):
                 bus.deliver(self, target, event)
@@ -148,5 +151,3 @@ def delivered_events(bus: EventBus) -> Iterator[None]:
 
 def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-

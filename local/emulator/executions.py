@@ -65,6 +65,7 @@ def follow(
         if time.monotonic() > limit:
             raise LocalRunError(f"execution {arn} still runs after {timeout_seconds:g} s, in state {states[-1:]}")
         time.sleep(_POLL_SECONDS)
+    _execution(account, arn).exec_worker.thread.join()  # its last event is told after its state is set
     return EndedExecution(
         arn=arn,
         status=described["status"],
@@ -84,8 +85,12 @@ def executions(account: Account, state_machine_arn: str) -> list[str]:
 
 def _entered(account: Account, arn: str) -> list[str]:
     """The states so far, from moto itself: its answer to GetExecutionHistory copies the data of every event."""
-    worker = stepfunctions_parser_backends[account.account_id][account.region].describe_execution(arn).exec_worker
+    worker = _execution(account, arn).exec_worker
     if worker is None or worker.env is None:
         return []
     history = worker.env.event_manager.get_event_history()
     return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
+
+
+def _execution(account: Account, arn: str) -> Any:
+    return stepfunctions_parser_backends[account.account_id][account.region].describe_execution(arn)

@@ -100,9 +100,7 @@ class BucketNotifications(Model):
     @classmethod
     def create(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Model:
         backend = s3_backends[account][get_partition(region)]
-        backend.put_bucket_notification_configuration(
-            properties["BucketName"], properties["NotificationConfiguration"]
-        )
+        backend.put_bucket_notification_configuration(properties["BucketName"], properties["NotificationConfiguration"])
         return cls(name)
 
 

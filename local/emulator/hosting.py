@@ -89,7 +89,10 @@ class Hosting(Protocol):
 def hosted_endpoints(endpoints: Endpoints) -> Iterator[None]:
     """While open, the actions around endpoints do what they do in the service, and InvokeEndpoint reaches a fleet."""
     create, delete = SageMakerModelBackend.create_endpoint, SageMakerModelBackend.delete_endpoint
-    create_model, create_configuration = SageMakerModelBackend.create_model, SageMakerModelBackend.create_endpoint_config
+    create_model, create_configuration = (
+        SageMakerModelBackend.create_model,
+        SageMakerModelBackend.create_endpoint_config,
+    )
     invoke = SageMakerRuntimeResponse.invoke_endpoint
 
     def create_hosted(self: Any, endpoint_name: str, *arguments: Any, **named: Any) -> Any:

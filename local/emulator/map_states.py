@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
-from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval.resource_eval_s3 import (
     ResourceEvalS3,
 )
@@ -73,13 +74,15 @@ def _check_failures(env: Any, eval_input: Any) -> None:
     count, percentage = eval_input.tolerated_failure_count, eval_input.tolerated_failure_percentage
     if not failed or failed <= count or (total and failed * _PERCENT / total <= percentage):
         return
-    error = "States.ExceedToleratedFailureThreshold"
+    error = StatesErrorNameType.StatesExceedToleratedFailureThreshold
     cause = "The specified tolerated failure threshold was exceeded"
     raise FailureEventException(
         failure_event=FailureEvent(
             env=env,
-            error_name=CustomErrorName(error),
+            error_name=StatesErrorName(typ=error),
             event_type=HistoryEventType.MapRunFailed,
-            event_details=EventDetails(mapRunFailedEventDetails=MapRunFailedEventDetails(error=error, cause=cause)),
+            event_details=EventDetails(
+                mapRunFailedEventDetails=MapRunFailedEventDetails(error=error.to_name(), cause=cause)
+            ),
         )
     )

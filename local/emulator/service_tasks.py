@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
@@ -70,7 +72,9 @@ class _SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]  # moto co
         client = boto_client_for(service="sagemaker", region=resource_runtime_part.region)
         _refuse_taken_name(client, name)
         jobs.run(name, request)
-        env.stack.append({"ProcessingJobArn": client.describe_processing_job(ProcessingJobName=name)["ProcessingJobArn"]})
+        env.stack.append(
+            {"ProcessingJobArn": client.describe_processing_job(ProcessingJobName=name)["ProcessingJobArn"]}
+        )
 
     def _build_sync_resolver(
         self, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
@@ -85,26 +89,28 @@ class _SageMakerTask(StateTaskServiceCallback):  # type: ignore[misc]  # moto co
                 return None
             answer: dict[str, Any] = plain(described)
             if described["ProcessingJobStatus"] != "Completed":
-                raise FailureEventException(self._failure(env, "States.TaskFailed", json.dumps(answer)))
+                failed = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
+                raise FailureEventException(self._failure(env, failed, json.dumps(answer)))
             return answer
 
         return resolve
 
     def _from_error(self, env: Any, ex: Exception) -> Any:
         if isinstance(ex, ClientError):
-            return self._failure(env, "SageMaker.AmazonSageMakerException", ex.response["Error"]["Message"])
+            name = CustomErrorName("SageMaker.AmazonSageMakerException")
+            return self._failure(env, name, ex.response["Error"]["Message"])
         return super()._from_error(env=env, ex=ex)
 
-    def _failure(self, env: Any, error: str, cause: str) -> FailureEvent:
+    def _failure(self, env: Any, error: Any, cause: str) -> FailureEvent:
         return FailureEvent(
             env=env,
-            error_name=CustomErrorName(error),
+            error_name=error,
             event_type=HistoryEventType.TaskFailed,
             event_details=EventDetails(
                 taskFailedEventDetails=TaskFailedEventDetails(
                     resource=self._get_sfn_resource(),
                     resourceType=self._get_sfn_resource_type(),
-                    error=error,
+                    error=error.error_name,
                     cause=cause,
                 )
             ),

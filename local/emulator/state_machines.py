@@ -144,6 +144,7 @@ def _environment_of(worker: Any) -> Any:
 
 def _start(worker: Any, started: list[threading.Thread]) -> None:
     thread = threading.Thread(target=worker._execution_logic, daemon=True)
+    worker.thread = thread  # who follows the execution waits for its very end
     started.append(thread)
     thread.start()
 
@@ -178,9 +179,7 @@ def _plain_answers() -> Iterator[None]:
     def evaluate_plainly(
         self: Any, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
     ) -> None:
-        client = boto_client.boto_client_for(
-            service=self._get_boto_service_name(), region=resource_runtime_part.region
-        )
+        client = boto_client.boto_client_for(service=self._get_boto_service_name(), region=resource_runtime_part.region)
         operation = client.meta.service_model.operation_model(
             client.meta.method_to_api_mapping[self._get_boto_service_action()]
         )

@@ -20,7 +20,7 @@ def shares(deployment: Deployment, *, instances: int) -> list[float]:
         return [_share(routing["CanarySize"], instances), 1.0]
     if kind == "LINEAR":
         step = _share(routing["LinearStepSize"], instances)
-        steps = []
+        steps: list[float] = []
         while (share := step * (len(steps) + 1)) < 1:
             steps.append(share)
         return [*steps, 1.0]

@@ -22,7 +22,9 @@ _OK: Final = 200
 _REASON_CHARACTERS: Final = 300
 _LOOPBACK: Final = "127.0.0.1"
 # Headers that belong to one connection, not to the request or answer itself: RFC 9110, 7.6.1.
-HOP_BY_HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "host", "content-length"})
+HOP_BY_HOP: Final = frozenset(
+    {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "host", "content-length"}
+)
 
 
 class ServeProgram:

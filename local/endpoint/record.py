@@ -58,7 +58,8 @@ class EndpointRecord:
 
     def write(self, directory: Path) -> None:
         """Writes endpoint.json, for its owner's eyes."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
         content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         write_whole(directory / NAME, f"{json.dumps(content, indent=2)}\n".encode())
 

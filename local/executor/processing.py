@@ -15,6 +15,7 @@ from local.executor.expressions import StepOutcome
 from local.executor.instances import Instance, instances_of, listener, run_side_by_side
 from local.executor.paths import below_root
 from local.executor.tools import FAILURE_REASON_LIMIT, Done, StepFailed, Tools, recorded
+from local.manifest import MANIFEST_FILE, download_manifest
 from local.storage import destinations, download, split_uri, upload
 
 # The values of S3DataDistributionType; the first where an input says nothing.
@@ -80,6 +81,10 @@ def _prepare(instance: Instance, arguments: dict[str, Any], tools: Tools) -> Non
             raise LocalRunError(
                 f"input {item['InputName']}: distribution {distribution} is unknown: use {_REPLICATED} or {_SHARDED}"
             )
+        if source.get("S3DataType") == MANIFEST_FILE:
+            place = instance.root / below_root(source["LocalPath"])
+            download_manifest(tools.account.objects, source["S3Uri"], place)
+            continue
         share = (instance.number, instance.count) if distribution == _SHARDED else (0, 1)
         download(tools.account.objects, source["S3Uri"], instance.root / below_root(source["LocalPath"]), share=share)
     for item in _outputs(arguments):

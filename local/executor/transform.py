@@ -40,7 +40,7 @@ def run_transform(step: Step, arguments: dict[str, Any], tools: Tools) -> Done:
     """Runs a transform job, all instances as one; later steps may refer to its description.
 
     As the service does, it goes through all objects though some are refused, stores the answers that there are, and
-    then ends as failed: "If an error occurs" in the developer guide's page on batch transform.
+    then ends as failed: TransformOutput in the API reference.
     """
     name, sagemaker = tools.job_name(step), tools.account.client("sagemaker")
     arn = sagemaker.create_transform_job(TransformJobName=name, **arguments)["TransformJobArn"]

@@ -42,12 +42,14 @@ def package(inputs: Inputs, options: Options, *, provenance: Path, serving: Path
             training=model.training,
             network=options.network,
         )
+        packing = read_json(inputs.dataset / "dataset.json")
         found = convert(model, inputs, options, classes=dataset.classes)
         served = Served(
             chosen=found.chosen,
             shape=model.shape,
             dataset=dataset,
-            crop=read_json(inputs.dataset / "dataset.json").get("crop"),
+            crop=packing.get("crop"),
+            convert_icc=bool(packing.get("convert_icc", False)),
             thresholds=_thresholds(found, suggested, precision=precision),
             training_artifact_sha256=content["training_artifact_sha256"],
             sample=choose_sample(

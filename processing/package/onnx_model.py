@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from common.contract import ContainerError
 from evaluate.model import DATA_NAME
 from evaluate.predict import BATCH_SIZE, Predictions, record_batches
+from package.onnx_runtime import onnxruntime
 
 Images = npt.NDArray[np.float32]
 ERRORS_ONLY = 3

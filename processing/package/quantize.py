@@ -10,13 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from common.recordio import read_records
 from evaluate.model import DATA_NAME
 from package.batch_norm import as_convolutions
 from package.onnx_model import ERRORS_ONLY, Images, read_images
+from package.onnx_runtime import onnxruntime
+
+# After it, for its import is ONNX Runtime's own.
+from onnxruntime.quantization import (  # isort: skip
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
 
 # Ranges no longer change after some hundred images, and each costs as much as several answers.
 CALIBRATION_RECORDS = 256

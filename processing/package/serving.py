@@ -22,13 +22,15 @@ SCHEMA_VERSION = 1
 class Served:
     """A model as it is served: its answers, its input (channels, height, width), how images become that input.
 
-    ``crop`` is how the images were packed, None where that is not known.
+    ``crop`` is how the images were packed, None where that is not known, ``convert_icc`` whether their colours were
+    converted to sRGB.
     """
 
     chosen: Chosen
     shape: tuple[int, int, int]
     dataset: Dataset
     crop: str | None
+    convert_icc: bool
     thresholds: dict[str, Any]
     training_artifact_sha256: str
     sample: Sample
@@ -40,6 +42,7 @@ class Served:
             "image_shape": list(self.shape),
             "resize": self.dataset.resize,
             **({} if self.crop is None else {"crop": self.crop}),
+            "convert_icc": self.convert_icc,
             "classes": len(self.dataset.classes),
             "multi_label": self.chosen.answers.multi_label,
             "precision": self.chosen.precision,
@@ -50,10 +53,10 @@ class Served:
         }
 
     def described(self) -> dict[str, str]:
-        """Return what package.json says about it, as texts, which the registry takes over."""
+        """Return what package.json says about it, as texts; those that the registry takes over have no comma."""
         return {
             "sample_label": self.dataset.classes[self.sample.index],
-            "image_shape": ",".join(map(str, self.shape)),
+            "image_shape": "x".join(map(str, self.shape)),
             "resize": str(self.dataset.resize),
         }
 

@@ -129,10 +129,20 @@ def _substitute(argument: str | list[Any], template: dict[str, Any]) -> str:
 
 
 # Where a resource's name stands among its properties.
-_NAMES = ("BucketName", "PipelineName", "FunctionName", "TopicName", "StateMachineName", "AlarmName", "QueueName")
+_NAMES = (
+    "BucketName",
+    "PipelineName",
+    "FunctionName",
+    "TopicName",
+    "StateMachineName",
+    "AlarmName",
+    "QueueName",
+    "TableName",
+)
 # Forms of ARNs.
 _ARNS = {
     "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:{}",
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:us-east-1:123456789012:table/{}",
     "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
     "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
     "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/{}:*",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +19,47 @@ STARS = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 DELIVERY = {"logs", "xray"}
 
 
+ARNS = {
+    "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
+    "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:us-east-1:123456789012:log-group:/aws/{}:*",
+}
+
+
 def _value(value: Any, template: dict[str, Any]) -> Any:
-    """Sample values in place of intrinsic functions; an ARN ends in its resource's name or logical id."""
+    """Sample values in place of intrinsic functions; an ARN ends in its resource's logical id."""
     if isinstance(value, list):
         return [_value(item, template) for item in value]
     if not isinstance(value, dict):
         return value
-    if set(value) == {"Ref"}:
-        return PSEUDO.get(value["Ref"], value["Ref"])
-    if set(value) == {"Fn::GetAtt"}:
-        logical_id = value["Fn::GetAtt"][0]
-        kind = template["Resources"][logical_id]["Type"].split("::")[1].lower()
-        return f"arn:aws:{kind}:us-east-1:123456789012:{'role/' if kind == 'iam' else ''}{logical_id}"
-    if set(value) == {"Fn::Join"}:
-        separator, parts = value["Fn::Join"]
-        return separator.join(_value(parts, template))
-    if set(value) == {"Fn::Sub"}:
-        text = value["Fn::Sub"]
-        for name, sample in PSEUDO.items():
-            text = text.replace(f"${{{name}}}", sample)
-        return text
+    name = next(iter(value), "")
+    if len(value) == 1 and name in INTRINSIC:
+        return INTRINSIC[name](value[name], template)
     return {key: _value(item, template) for key, item in value.items()}
+
+
+def _reference(name: str, template: dict[str, Any]) -> str:
+    if template["Resources"].get(name, {}).get("Type") == "AWS::StepFunctions::StateMachine":
+        return f"arn:aws:states:us-east-1:123456789012:stateMachine:{name}"
+    return PSEUDO.get(name, name)
+
+
+def _arn(argument: list[str], template: dict[str, Any]) -> str:
+    logical_id, _ = argument
+    kind = template["Resources"][logical_id]["Type"]
+    return ARNS.get(kind, f"arn:aws:{kind.split('::')[1].lower()}:us-east-1:123456789012:{{}}").format(logical_id)
+
+
+def _substituted(text: str, _: dict[str, Any]) -> str:
+    return functools.reduce(lambda done, item: done.replace(f"${{{item[0]}}}", item[1]), PSEUDO.items(), text)
+
+
+INTRINSIC: dict[str, Callable[[Any, dict[str, Any]], str]] = {
+    "Ref": _reference,
+    "Fn::GetAtt": _arn,
+    "Fn::Join": lambda argument, template: argument[0].join(_value(argument[1], template)),
+    "Fn::Sub": _substituted,
+}
 
 
 @pytest.fixture
@@ -205,8 +227,9 @@ def test_outputs_are_what_the_command_line_reads(stack, environment):
     }
 
 
-def test_the_image_is_the_pipelines_own(assembly):
+def test_the_image_is_the_pipelines_own(template, assembly):
+    machine = _only(template("dev", "monitoring"), "AWS::StepFunctions::StateMachine")
+    image = json.loads(machine["DefinitionString"])["States"]["Compare"]["Parameters"]["AppSpecification"]["ImageUri"]
     outdir: Path = assembly("dev")
-    read = lambda name: json.loads((outdir / f"imgpipe-dev-{name}.assets.json").read_text())["dockerImages"]  # noqa: E731
-    (image,) = read("monitoring")
-    assert image in read("training")
+    assets = json.loads((outdir / "imgpipe-dev-training.assets.json").read_text())["dockerImages"]
+    assert assets[image.rsplit(":", 1)[1]]["source"]["dockerFile"] == "containers/imaging/Dockerfile"

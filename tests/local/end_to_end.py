@@ -113,7 +113,8 @@ class CommandLine:
         program = (
             "import sys; from pathlib import Path; import imgpipe.project as project\n"
             f"project.ROOT = Path({str(self.root)!r}); project.HOME = Path({str(self.home)!r})\n"
-            f"project.INTERPRETERS = {{'imaging': Path(sys.executable), 'mxnet': Path({str(self.mxnet)!r})}}\n"
+            "project.INTERPRETERS = {name: Path(sys.executable) for name in ('imaging', 'serve')}\n"
+            f"project.INTERPRETERS['mxnet'] = Path({str(self.mxnet)!r})\n"
             "from imgpipe.cli import main; sys.argv[0] = 'imgpipe'; main()"
         )
         return [sys.executable, "-c", program, *arguments]

@@ -47,6 +47,8 @@ ALLOWED = {
 MAY_IMPORT_MXNET = {"processing/train", "processing/evaluate", "processing/package"}
 # A program that MXNet's own Python runs, with the trainer's network.
 IN_MXNET = {
+    # The monitor's scores, over windows with and without drift.
+    "benchmarks/drift_windows.py": {"common", "monitor", "preprocess"},
     "benchmarks/module_fit.py": {"mxnet", "train"},
     "benchmarks/module_predict.py": {"mxnet"},
     # The same for the server's session, without the server.

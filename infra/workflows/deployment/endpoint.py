@@ -81,7 +81,8 @@ def _is_this_still_wanted(ctx: Context) -> States:
             {
                 "And": [
                     present("$.changed.by[0]"),
-                    {"Variable": "$.changed.by[0]", "TimestampGreaterThanPath": "$.started"},
+                    # Both are the service's own text of a moment, of which the later one is the greater.
+                    {"Variable": "$.changed.by[0]", "StringGreaterThanPath": "$.started"},
                 ],
                 "Next": "Superseded",
             },

@@ -39,15 +39,12 @@ def _describe(ctx: Context) -> States:
         ),
         "No longer approved": succeed("The version lost its approval meanwhile; that has an execution of its own"),
         "Can it be served": choice(
-            {
-                "And": [present("$.package.metadata.sample_uri"), present("$.package.metadata.sample_label")],
-                "Next": "Name model",
-            },
+            present("$.package.metadata.sample_uri") | {"Next": "Name model"},
             default="Say that it cannot be served",
         ),
         "Say that it cannot be served": put(
             {
-                "text.$": "States.Format('version {} has no sample_uri and sample_label in its metadata, for it was "
+                "text.$": "States.Format('version {} has no sample_uri in its metadata, for it was "
                 "registered before there was an endpoint. Run the pipeline again and approve what it registers.', "
                 "$.package.version)"
             },

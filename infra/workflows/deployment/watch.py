@@ -40,10 +40,19 @@ def watch(ctx: Context, *, then: str, smoke: str, poll_seconds: int, polls: int)
         "Deployed": choice(
             passed | {"Next": then},
             {"And": [pending, {"Variable": "$.tries.count", "NumericLessThan": _FINAL_TRIES}], "Next": "Count tries"},
+            {"And": [pending, present("$.error.Cause")], "Next": "Say why it does not answer"},
             pending | {"Next": "Say that it does not answer"},
             default="Undo",
         ),
         "Count tries": count("$.tries", next_state=smoke),
+        "Say why it does not answer": put(
+            {
+                "state": "failed",
+                "text.$": "States.Format('the new model gave no answer; the last error was: {}', $.error.Cause)",
+            },
+            at="$.smoke",
+            next_state="Undo",
+        ),
         "Say that it does not answer": put(
             {"state": "failed", "text": "the endpoint serves, but the new model gave no answer to the smoke test"},
             at="$.smoke",

@@ -72,8 +72,8 @@ def running(model: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str]
         assert first.startswith("Serving at http://127.0.0.1:")
         yield process, first.split()[2].rstrip(",")
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()  # not killed: it has a program to end
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def test_it_answers_and_shows_the_request(running: tuple[subprocess.Popen[str], str]) -> None:
@@ -124,7 +124,7 @@ def test_a_port_that_is_taken(running: tuple[subprocess.Popen[str], str], model:
 
 def test_a_model_that_is_none(tmp_path: Path) -> None:
     place = tmp_path / "scratch"
-    assert "does not exist: give the model.tar.gz" in failure(place, "--model", tmp_path / "model.tar.gz")
+    assert "does not exist: give a model version's model.tar.gz" in failure(place, "--model", tmp_path / "model.tar.gz")
     (tmp_path / "text").write_text("text")
     assert "is not a whole gzip-compressed tar archive" in failure(place, "--model", tmp_path / "text", "--port", "0")
     with tarfile.open(tmp_path / "trained.tar.gz", "w:gz") as tar:

@@ -23,6 +23,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from infra.environments import load_environment
@@ -119,6 +120,7 @@ class Account:
         self.models[name] = {"PrimaryContainer": {"ModelPackageName": self.versions[version]["arn"]}}
         self.configurations[name] = {"ProductionVariants": [{"ModelName": name, "InstanceType": "ml.c5.large"}]}
         self.endpoint = {"EndpointStatus": status, "EndpointConfigName": name}
+        self.tags = {"imgpipe:deployed-by-execution-of": "2026-01-01T00:00:00.000Z"}
 
     def called(self, action: str) -> list[dict]:
         return [parameters for name, parameters in self.calls if name == action]
@@ -250,6 +252,14 @@ def found(among: dict[str, dict], name: str, what: str) -> dict:
     return among[name]
 
 
+def run_now(worker: ExecutionWorker) -> None:
+    """Runs an execution where it is started; moto hands its start on as a datetime, the service as text."""
+    details = worker._evaluation_details.execution_details
+    details.start_time = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    worker._execution_logic()
+
+
+PARSE_PATH = functools.cache(json_path.parse)
 PARSE = functools.cache(AmazonStateLanguageParser.parse)
 SERVICES = {"sagemakerruntime": "sagemaker-runtime", "applicationautoscaling": "application-autoscaling"}
 
@@ -271,13 +281,17 @@ def execute(monkeypatch) -> Iterator[Callable[..., dict]]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     # Parsing takes seconds, and each execution parses its machine three times.
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(PARSE))
-    monkeypatch.setattr(ExecutionWorker, "start", lambda self: self._execution_logic())
+    monkeypatch.setattr(json_path, "parse", PARSE_PATH)
+    monkeypatch.setattr(ExecutionWorker, "start", run_now)
     monkeypatch.setattr(WaitFunction, "_wait_interval", lambda *_arguments, **_options: None)
     original = StateTaskServiceAwsSdk._eval_service_task
     accounts: list[Account] = []
 
     def call(self, env, resource_runtime_part, normalised_parameters, state_credentials):
         action = f"{self.resource.api_name}:{self.resource.api_action}"
+        if "Body" in normalised_parameters and not isinstance(normalised_parameters["Body"], bytes):
+            # The service writes what a binary field is given as JSON text.
+            normalised_parameters["Body"] = json.dumps(normalised_parameters["Body"]).encode()
         check(action, normalised_parameters)
         answer = accounts[-1].call(action, normalised_parameters)
         if answer is None:  # a service that moto knows well enough
@@ -287,7 +301,11 @@ def execute(monkeypatch) -> Iterator[Callable[..., dict]]:
                 answer["Body"] = answer["Body"].read().decode()
         return env.stack.append(json.loads(json.dumps(answer, default=lambda moment: moment.isoformat())))
 
+    def service_name(self, _service: str | None = None) -> str:
+        return SERVICES.get(self.resource.api_name, self.resource.api_name)
+
     monkeypatch.setattr(StateTaskServiceAwsSdk, "_eval_service_task", call)
+    monkeypatch.setattr(StateTaskServiceAwsSdk, "_get_boto_service_name", service_name)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         boto3.client("sns").create_topic(Name=TOPIC.rsplit(":", 1)[1])

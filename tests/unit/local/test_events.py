@@ -106,7 +106,7 @@ def test_an_object_in_a_bucket_with_notifications_is_an_event(account: EmulatedA
     }
     account.client("cloudformation").create_stack(StackName="s", TemplateBody=json.dumps(template))
     target = machine(account, {"A": {"Type": "Pass", "End": True}})
-    rule(account, {"Arn": target}, EventPattern=json.dumps({"source": ["aws.s3"]}))
+    rule(account, {"Arn": target}, EventPattern=json.dumps({"detail-type": ["Object Created"]}))
     account.client("s3").put_object(Bucket="inbox", Key="cat.jpg", Body=b"x")
     [delivery] = account.events.deliveries
     assert delivery.content["detail"]["object"]["key"] == "cat.jpg"

@@ -20,6 +20,7 @@ from pipeline_def.settings import (
     EvaluateSettings,
     PackageSettings,
     PreprocessSettings,
+    TransformSettings,
     TuneSettings,
 )
 from pipeline_def.settings.evaluate import GATE_METRICS
@@ -37,6 +38,9 @@ SETTINGS = {
     "Seed": PreprocessSettings.model_fields["seed"],
     "ThresholdPrecision": EvaluateSettings.model_fields["threshold_precision"],
     "TuningMaxJobs": TuneSettings.model_fields["max_jobs"],
+    "MaxConcurrentTransforms": TransformSettings.model_fields["max_concurrent_transforms"],
+    "TransformInstanceCount": TransformSettings.model_fields["instance_count"],
+    "TransformTopK": TransformSettings.model_fields["top_k"],
 }
 THRESHOLDS = {threshold_name(metric): metric for metric in GATE_METRICS}
 
@@ -100,7 +104,7 @@ def test_the_fractions_of_the_splits_exclude_what_the_settings_refuse() -> None:
     ranges = json.loads((ROOT / "pipeline_def" / "ranges.json").read_text(encoding="utf-8"))
     for name in ("TestFraction", "ValidationFraction"):
         assert ranges[name] == {"min": 0, "max": 1, "exclusive_min": True, "exclusive_max": True}
-    others = {"TestFraction", "ValidationFraction", "GroupBy", "TuningContinueEpochs"}
+    others = {"TestFraction", "ValidationFraction", "GroupBy", "TuningContinueEpochs", "ModelVersion"}
     assert ranges.keys() == SETTINGS.keys() | THRESHOLDS.keys() | others
 
 

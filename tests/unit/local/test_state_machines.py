@@ -7,7 +7,6 @@ import json
 import time
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,14 +24,18 @@ SDK = "arn:aws:states:::aws-sdk"
 def machine(account: EmulatedAccount, states: Mapping[str, Any], name: str = "machine") -> str:
     definition = {"StartAt": next(iter(states)), "States": states}
     client = account.client("stepfunctions")
-    return str(client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)["stateMachineArn"])
+    return str(
+        client.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)["stateMachineArn"]
+    )
 
 
-def run(account: EmulatedAccount, states: Mapping[str, Any], content: Mapping[str, Any] | None = None) -> EndedExecution:
+def run(
+    account: EmulatedAccount, states: Mapping[str, Any], content: Mapping[str, Any] | None = None
+) -> EndedExecution:
     return execute(account, machine(account, states), content or {})
 
 
-def function(account: EmulatedAccount, code: str, *, layers: list[str] | None = None) -> str:
+def function(account: EmulatedAccount, code: str) -> str:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("handler.py", code)
@@ -43,7 +46,6 @@ def function(account: EmulatedAccount, code: str, *, layers: list[str] | None = 
         Role="arn:aws:iam::123456789012:role/function",
         Handler="handler.handler",
         Code={"ZipFile": buffer.getvalue()},
-        Layers=layers or [],
     )["FunctionArn"]
     return arn
 
@@ -121,22 +123,18 @@ def test_an_exception_of_a_function_is_an_error_of_its_name(account: EmulatedAcc
     assert json.loads(ended.output["error"]["Cause"])["errorMessage"] == "no image"
 
 
-def test_functions_find_the_packages_of_their_layers(account: EmulatedAccount) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("python/shared.py", "ANSWER = 42\n")
-    layer = account.client("lambda").publish_layer_version(LayerName="l", Content={"ZipFile": buffer.getvalue()})
-    code = "import shared\ndef handler(event, context):\n    return shared.ANSWER\n"
-    arn = function(account, code, layers=[layer["LayerVersionArn"]])
-    assert run(account, {"Ask": {"Type": "Task", "Resource": arn, "End": True}}).output == 42
-
-
 def test_answers_of_the_sdk_are_json_and_errors_are_named_after_the_service(account: EmulatedAccount) -> None:
     account.client("s3").create_bucket(Bucket="bucket")
     catch = [{"ErrorEquals": ["S3.NoSuchKeyException"], "ResultPath": "$.missing", "Next": "List"}]
     put = {"Bucket": "bucket", "Key": "a.json", "Body": {"n": 1}}
     states = {
-        "Put": {"Type": "Task", "Resource": f"{SDK}:s3:putObject", "Parameters": put, "ResultPath": None, "Next": "Get"},
+        "Put": {
+            "Type": "Task",
+            "Resource": f"{SDK}:s3:putObject",
+            "Parameters": put,
+            "ResultPath": None,
+            "Next": "Get",
+        },
         "Get": {
             "Type": "Task",
             "Resource": f"{SDK}:s3:getObject",

@@ -62,7 +62,7 @@ def test_every_declared_parameter_is_referenced_and_every_reference_declared(def
         ("TransformInstanceCount", "3"),
         ("MaxConcurrentTransforms", "4"),
         ("TransformTopK", "1"),
-        ("ProcessingInstanceType", "ml.c5.large"),
+        ("JoinInstanceType", "ml.c5.large"),
     ],
 )
 def test_an_override_changes_the_resolved_arguments(definition: str, steps: Any, name: str, value: str) -> None:

@@ -70,7 +70,7 @@ def test_both_outputs_and_what_is_printed(job: Job) -> None:
         "int8_accuracy": None,
         "model_sha256": digest,
         "sample_label": sample["label"],
-        "image_shape": "3,16,16",
+        "image_shape": "3x16x16",
         "resize": "18",
     }
     assert f"Served model.tar.gz in fp32 sha256:{digest}" in done.stdout
@@ -89,6 +89,7 @@ def test_the_served_archive(job: Job) -> None:
         "image_shape": [3, SIDE, SIDE],
         "resize": 18,
         "crop": "square",
+        "convert_icc": False,
         "classes": 10,
         "multi_label": False,
         "precision": "fp32",
@@ -181,7 +182,7 @@ def test_of_several_parameters_the_evaluated_ones_are_served(job: Job, tmp_path:
     assert done.returncode == 0, done.stderr
     content = json.loads((job.package / "package.json").read_text())
     assert content["serving"]["accuracy"] == job.evaluation()["metrics"]["accuracy"]["value"] > 0.8
-    assert content["serving"]["image_shape"] == "3,16,16"
+    assert content["serving"]["image_shape"] == "3x16x16"
     assert content["num_layers"] == ("20" if record else "18")
 
 

@@ -156,19 +156,18 @@ def test_probabilities_are_not_rounded_to_int8(job: Job) -> None:
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
 
 
-def test_no_normalisation_is_left_in_fp32(job: Job) -> None:
+def test_only_the_images_are_normalised_in_fp32(job: Job) -> None:
     images = calibration_images(job.inputs.validation_records, (3, 16, 16))
     found = onnx.load_from_string(quantize(exported(job), images))
-    assert "BatchNormalization" not in {node.op_type for node in found.graph.node}
+    assert [node.input[0] for node in found.graph.node if node.op_type == "BatchNormalization"] == ["data"]
 
 
 def test_a_normalisation_as_a_convolution_answers_the_same(job: Job) -> None:
     before = onnx.load_from_string(exported(job))
     after = onnx.load_from_string(exported(job))
     as_convolutions(after)
-    assert {node.op_type for node in before.graph.node} - {node.op_type for node in after.graph.node} == {
-        "BatchNormalization"
-    }
+    counts = [[node.op_type for node in model.graph.node].count("BatchNormalization") for model in (before, after)]
+    assert (counts[0] > 10, counts[1]) == (True, 1)
     found = [
         OnnxModel(model.SerializeToString()).predict(job.inputs.test_records, labels(job)).probabilities
         for model in (before, after)

@@ -1,0 +1,206 @@
+"""A version of the local registry, approved: the environment's own machine deploys it to an endpoint that answers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+from end_to_end import REPOSITORY, CommandLine
+from PIL import Image
+
+from local.endpoint.record import EndpointRecord, ProcessMark, read_record
+from local.registry.store import RegistryStore
+
+BUCKET = "imgpipe-dev-artifacts-123456789012-us-east-1"
+GROUP = "arn:aws:sagemaker:us-east-1:123456789012:model-package/imgpipe-dev"
+COLORS = ["red", "green", "blue"]
+MAKER = REPOSITORY / "tests" / "containers" / "serve" / "make_model.py"
+
+
+def picture(color: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 24), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, mxnet_python: Path) -> Path:
+    """A folder as the package container leaves it: a model that calls pictures after their strongest colour."""
+    folder = tmp_path_factory.mktemp("served")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([mxnet_python, MAKER, folder], env=environment, check=True, capture_output=True)
+    body = json.dumps([base64.b64encode(picture("blue")).decode()])
+    contents: dict[str, Any] = {
+        "labels.json": COLORS,
+        "model.json": {
+            "schema_version": 1,
+            "image_shape": [3, 16, 16],
+            "resize": 20,
+            "crop": "none",
+            "classes": 3,
+            "multi_label": False,
+            "precision": "fp32",
+            "thresholds": {"overall": 0.5, "per_class": [None, None, None]},
+            "content_hash": "c" * 64,
+            "training_artifact_sha256": "a" * 64,
+            "accuracy": 1.0,
+        },
+        "sample.json": {
+            "schema_version": 1,
+            "content_type": "application/json",
+            "body": body,
+            "label": "blue",
+            "index": 2,
+            "probability": 0.99,
+        },
+    }
+    (folder / "colors.onnx").rename(folder / "model.onnx")
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content))
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+        for name in ("model.onnx", *contents):
+            archive.add(folder / name, name)
+    return folder
+
+
+def register(home: Path, version: int, served: Path, *, label: str = "blue") -> None:
+    """Adds a version, whose sample claims to be `label`."""
+    prefix = f"models/execution{version}/serving"
+    container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:b"}
+    container["ModelDataUrl"] = f"s3://{BUCKET}/{prefix}/model.tar.gz"
+    types = {"SupportedContentTypes": ["image/png"], "SupportedResponseMIMETypes": ["application/json"]}
+    sample = {"sample_uri": f"s3://{BUCKET}/{prefix}/sample.json", "sample_label": label}
+
+    def write(directory: Path) -> None:
+        (directory / prefix).mkdir(parents=True)
+        shutil.copyfile(served / "model.tar.gz", directory / prefix / "model.tar.gz")
+        content = json.loads((served / "sample.json").read_text()) | {"label": label}
+        (directory / prefix / "sample.json").write_text(json.dumps(content))
+
+    store = RegistryStore(home, "dev")
+    with store.locked():
+        store.add(
+            version=version,
+            arn=f"{GROUP}/{version}",
+            created=datetime.now(timezone.utc),
+            approval_status="PendingManualApproval",
+            bucket=BUCKET,
+            request={
+                "ModelPackageGroupName": "imgpipe-dev",
+                "ModelApprovalStatus": "PendingManualApproval",
+                "InferenceSpecification": {"Containers": [container], **types},
+                "CustomerMetadataProperties": sample,
+            },
+            write_objects=write,
+        )
+
+
+def record(imgpipe: CommandLine) -> EndpointRecord:
+    found = read_record(imgpipe.home / "endpoints" / "dev")
+    assert found is not None
+    return found
+
+
+def processes(imgpipe: CommandLine) -> list[ProcessMark]:
+    found = record(imgpipe)
+    return [found.host, *found.programs]
+
+
+def model_name(imgpipe: CommandLine) -> str:
+    """The model that answers boto3."""
+    found = record(imgpipe)
+    session = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1")
+    runtime = session.client("sagemaker-runtime", endpoint_url=found.url)
+    answer = runtime.invoke_endpoint(
+        EndpointName=found.name, ContentType="image/png", Body=picture("red"), CustomAttributes="verbose=true"
+    )
+    content = json.loads(answer["Body"].read())
+    assert content["predictions"][0]["label"] == "red"
+    with pytest.raises(ClientError, match=r"Received client error \(4\d\d\) from primary"):
+        runtime.invoke_endpoint(EndpointName=found.name, ContentType="image/png", Body=b"no picture")
+    return str(content["model"]["name"])
+
+
+@pytest.fixture
+def registry(imgpipe: CommandLine, served: Path) -> Iterator[CommandLine]:
+    """Three versions, the last of which fails its smoke test; whatever runs at the end is ended by its number."""
+    for version, label in {1: "blue", 2: "blue", 3: "green"}.items():
+        register(imgpipe.home, version, served, label=label)
+    yield imgpipe
+    left = read_record(imgpipe.home / "endpoints" / "dev")
+    if left:
+        left.end()
+
+
+@pytest.mark.slow
+def test_from_approval_to_the_end_of_the_endpoint(registry: CommandLine, tmp_path: Path) -> None:
+    first = registry("approve", "1", "--local")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "Version 1 serves endpoint imgpipe-dev" in first.stdout
+    assert model_name(registry).startswith("imgpipe-dev-v1-")
+
+    second = registry("approve", "2", "--local")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert model_name(registry).startswith("imgpipe-dev-v2-")
+
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    predicted = registry("predict", "--local", "--json", str(tmp_path / "red.png"), str(tmp_path / "broken.png"))
+    assert predicted.returncode == 1
+    broken, red = sorted(map(json.loads, predicted.stdout.splitlines()), key=lambda line: line["image"])
+    assert (red["label"], red["accepted"]) == ("red", True)
+    assert "no image" in broken["error"]
+
+    failed = registry("approve", "3", "--local")
+    assert failed.returncode == 1
+    assert "smoke test failed" in failed.stderr
+    assert model_name(registry).startswith("imgpipe-dev-v2-")
+
+    rejected = registry("approve", "3", "--local", "--reject")
+    assert rejected.returncode == 0, rejected.stdout + rejected.stderr
+    back = registry("approve", "2", "--local", "--reject")
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert model_name(registry).startswith("imgpipe-dev-v1-")
+
+    marks = processes(registry)
+    assert all(mark.process() for mark in marks)
+    shown = registry("endpoint", "--local")
+    assert "imgpipe-dev-v1-" in shown.stdout
+    stopped = registry("endpoint", "--local", "--stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert not any(mark.process() for mark in marks)
+    assert "no local endpoint runs for environment dev" in registry("predict", "--local", str(tmp_path)).stderr
+
+
+@pytest.mark.slow
+def test_a_killed_endpoint_is_recognised_and_brought_back(registry: CommandLine) -> None:
+    assert registry("approve", "1", "--local").returncode == 0
+    marks = processes(registry)
+    psutil.Process(marks[0].pid).kill()
+    gone = registry("endpoint", "--local")
+    assert gone.returncode == 1
+    assert "no local endpoint runs" in gone.stderr
+    assert not any(mark.process() for mark in marks), "its programs are ended too"
+    back = registry("endpoint", "--local", "--start")
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert model_name(registry).startswith("imgpipe-dev-v1-")
+
+
+def test_a_decision_alone_deploys_nothing(registry: CommandLine) -> None:
+    noted = registry("approve", "1", "--local", "--no-deploy")
+    assert noted.returncode == 0
+    assert "Approved; nothing is deployed" in noted.stdout
+    assert read_record(registry.home / "endpoints" / "dev") is None
