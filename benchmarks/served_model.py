@@ -8,7 +8,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.measure import BenchmarkError, Command, run
 PRECISIONS = ("fp32", "int8")
 PREFIX = "image-classification"
 LEARNING_RATE = 0.05
+RECORD = "made.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,20 @@ class ServedModel:
     packaged: Mapping[str, Path]
     accuracy: Mapping[str, float]
     test_images: int
+
+
+def kept_model(images: Path, network: Network, place: Path) -> ServedModel:
+    """The model that an earlier call left in `place`, or a new one; BenchmarkError where it is of another network."""
+    record = place / RECORD
+    if not record.is_file():
+        model = make_model(images, network, place)
+        record.write_text(json.dumps(asdict(model), default=str), encoding="utf-8")
+        return model
+    content = _json(record)
+    if content.pop("network") != asdict(network):
+        raise BenchmarkError(f"{place} holds a model of another network: name another folder with --model")
+    packaged = {precision: Path(folder) for precision, folder in content.pop("packaged").items()}
+    return ServedModel(network=network, trained=Path(content.pop("trained")), packaged=packaged, **content)
 
 
 def make_model(images: Path, network: Network, place: Path) -> ServedModel:

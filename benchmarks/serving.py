@@ -17,7 +17,7 @@ from benchmarks.machine import machine
 from benchmarks.measure import BenchmarkError
 from benchmarks.program import carry_out, positive, write_json
 from benchmarks.report import MEBIBYTE, Result, summary
-from benchmarks.served_model import Network, ServedModel, make_model
+from benchmarks.served_model import Network, ServedModel, kept_model
 from benchmarks.serving_workloads import Extent, accuracy, latency, memory, start, under_load
 
 HOME = ROOT / ".imgpipe" / "benchmarks"
@@ -76,7 +76,7 @@ def _measure(options: argparse.Namespace) -> None:
         place = Path(scratch)
         network = setting.network
         print(f"Training ResNet-{network.num_layers} at {network.side}x{network.side}", flush=True)
-        model = make_model(_training_images(options, place), network, place)
+        model = kept_model(_training_images(options, place), network, options.model or place)
         image = place / "photo.jpg"
         image.write_bytes(pictures.photo_files(pictures.load_base(None))[0])
         about["model"] = {"layers": network.num_layers, "side": network.side, "accuracy": dict(model.accuracy)}
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=positive, default=None, help=f"default {DEFAULT_ROUNDS}, quick 1")
     parser.add_argument("--quick", action="store_true", help="a small network: whether it works, not how fast")
     parser.add_argument("--images", type=Path, help="folder of class folders to train on")
+    parser.add_argument("--model", type=Path, help="folder that keeps the trained model, to measure it again")
     parser.add_argument("--table", action="store_true", help="measure nothing; print the JSON's figures as Markdown")
     parser.add_argument("--json", type=Path, default=HOME / "serve.json", help="where the figures go")
     parser.add_argument("--scratch", type=Path, default=HOME, help="folder for the model and images of the run")

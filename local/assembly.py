@@ -53,6 +53,20 @@ class CloudAssembly:
     files: tuple[FileAsset, ...]
     images: tuple[ImageAsset, ...]
 
+    def up_to(self, kind: str) -> CloudAssembly:
+        """The stacks up to `<prefix>-<kind>`, which are all that it needs, with the files that they name.
+
+        Raises LocalRunError where there is no such stack.
+        """
+        kinds = [stack.name.endswith(f"-{kind}") for stack in self.stacks]
+        if True not in kinds:
+            raise LocalRunError(f"the environment has no stack of a name that ends in -{kind}: synthesise it again")
+        stacks = self.stacks[: kinds.index(True) + 1]
+        named = json.dumps([stack.template for stack in stacks])
+        return CloudAssembly(
+            stacks=stacks, files=tuple(asset for asset in self.files if asset.key in named), images=self.images
+        )
+
 
 def read_assembly(directory: Path) -> CloudAssembly:
     """The assembly in `directory`; stacks come after those they depend on.

@@ -36,6 +36,7 @@ RuntimeName = Literal["auto", "process", "docker"]
 
 # Names that the deployed environment and this run agree on: stack outputs, and a parameter of the pipeline.
 DATA_BUCKET_OUTPUT, ARTIFACT_BUCKET_OUTPUT, DATA_PARAMETER = "DataBucketName", "ArtifactBucketName", "InputDataUri"
+_STACK = "training"  # has all pipelines; what comes after it serves and watches their models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         memory = stack.enter_context(PeakMemory())
         directory = stack.enter_context(new_directory(request.home / "runs"))
         observer.phase(f"Synthesising environment {request.environment}")
-        assembly = synthesise(request.environment, project=request.project, outdir=directory.assembly)
+        assembly = synthesise(request.environment, project=request.project, outdir=directory.assembly).up_to(_STACK)
         account = stack.enter_context(emulated_account(region=assembly.stacks[0].region))
         observer.phase("Deploying its stacks into an emulated account")
         outputs = account.deploy(assembly)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from local.assembly import CloudAssembly
 from local.containers.process import ProcessRuntime
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.executions import EndedExecution, follow
@@ -28,7 +27,7 @@ ENDPOINT_OUTPUT: Final = "EndpointName"
 MACHINE_OUTPUT: Final = "DeployStateMachineArn"
 TOPIC_OUTPUT: Final = "NotificationTopicArn"
 ARTIFACT_BUCKET_OUTPUT: Final = "ArtifactBucketName"
-_SERVING_STACK: Final = "-serving"
+_STACK: Final = "serving"
 _REDEPLOY: Final = {"detail": {"ModelApprovalStatus": "Redeploy"}}
 
 
@@ -134,7 +133,8 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
     store = RegistryStore(request.home, request.environment)
     with tempfile.TemporaryDirectory(prefix="imgpipe-serving-") as folder:
         observer.phase(f"Synthesising environment {request.environment}")
-        assembly = _needed(synthesise(request.environment, project=request.project, outdir=Path(folder) / "cdk.out"))
+        everything = synthesise(request.environment, project=request.project, outdir=Path(folder) / "cdk.out")
+        assembly = everything.up_to(_STACK)
         with emulated_account(region=assembly.stacks[0].region) as account:
             observer.phase("Deploying its stacks into an emulated account")
             outputs = account.deploy(assembly)
@@ -156,10 +156,3 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
             )
             yield _Opened(account=account, outputs=outputs)
 
-
-def _needed(assembly: CloudAssembly) -> CloudAssembly:
-    """The stacks that the serving stack depends on, and itself; they are in order of deployment."""
-    names = [stack.name.endswith(_SERVING_STACK) for stack in assembly.stacks]
-    if True not in names:
-        raise LocalRunError("the environment has no serving stack: its name ends in -serving")
-    return CloudAssembly(stacks=assembly.stacks[: names.index(True) + 1], files=assembly.files, images=assembly.images)
