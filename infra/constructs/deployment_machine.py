@@ -68,7 +68,7 @@ class DeploymentMachine(Construct):
         """Keeps events that EventBridge could not deliver, and says that there are some."""
         queue = sqs.Queue(
             self,
-            "Undelivered",
+            "Failures",
             queue_name=f"{settings.prefix}-deploy-undelivered",
             enforce_ssl=True,
             encryption=sqs.QueueEncryption.SQS_MANAGED,

@@ -60,7 +60,7 @@ class EndpointControl:
 
     def _ask(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         headers = {TOKEN_HEADER: self.record.token}
-        status, _, body = self._request(method, path, headers, json.dumps(content).encode() if content else b"")
+        status, _, body = self._request(method, path, headers, b"" if content is None else json.dumps(content).encode())
         if status != _OK:
             raise LocalRunError(f"the local endpoint {self.record.name} answered {status} to {path}: see its host.log")
         answer: dict[str, Any] = json.loads(body)

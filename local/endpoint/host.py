@@ -12,16 +12,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import uvicorn
 
 from local.endpoint.fleets import Fleets
 from local.endpoint.record import NAME, EndpointRecord, ProcessMark
 from local.endpoint.server import EndpointServer
-
-_LOOK_SECONDS: Final = 1.0
 
 
 def main(directory: Path, name: str, idle_seconds: float) -> None:
@@ -38,11 +36,18 @@ def main(directory: Path, name: str, idle_seconds: float) -> None:
             programs=tuple(ProcessMark.of(pid) for pid in fleets.pids()),
         ).write(directory)
 
-    endpoint = EndpointServer(fleets, token=token, changed=record, stop=lambda: setattr(server, "should_exit", True))
+    def stop() -> None:
+        server.should_exit = True
+
+    def end_when_idle() -> None:
+        wait_until_idle(lambda: endpoint.last_used, idle_seconds)
+        stop()
+
+    endpoint = EndpointServer(fleets, token=token, changed=record, stop=stop)
     server = uvicorn.Server(uvicorn.Config(endpoint.app(), log_level="warning", timeout_graceful_shutdown=10))
-    threading.Thread(target=_end_when_idle, args=(endpoint, server, idle_seconds), daemon=True).start()
     # uvicorn raises the signal that stopped it once more when it is done, which would end this process too early.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, lambda number, frame: stop())
+    threading.Thread(target=end_when_idle, daemon=True).start()
     record()
     try:
         server.run(sockets=[listener])
@@ -51,10 +56,16 @@ def main(directory: Path, name: str, idle_seconds: float) -> None:
         (directory / NAME).unlink(missing_ok=True)
 
 
-def _end_when_idle(endpoint: EndpointServer, server: uvicorn.Server, idle_seconds: float) -> None:
-    while time.monotonic() - endpoint.last_used < idle_seconds:
-        time.sleep(min(_LOOK_SECONDS, idle_seconds))
-    server.should_exit = True
+def wait_until_idle(
+    last_used: Callable[[], float],
+    idle_seconds: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Returns when `idle_seconds` have passed since `last_used`, a time of `clock` that may move on meanwhile."""
+    while (left := last_used() + idle_seconds - clock()) > 0:
+        sleep(left)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class EndpointServer:
     async def _launch(self, request: Request) -> Response:
         if refused := self._allowed(request):
             return refused
+        self.last_used = time.monotonic()
         content = json.loads(await request.body())
         await run_in_threadpool(self._fleets.launch, request.path_params["fleet"], content)
         self._changed()
