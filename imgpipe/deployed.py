@@ -44,6 +44,7 @@ class Deployed:
         self._environment = environment
         self._region = settings.region
         self._prefix = f"{settings.project}-{environment}"
+        self._serving_stack = f"{self._prefix}-serving"
         self._outputs = self._read_outputs(f"{self._prefix}-training")
 
     def client(self, service: str) -> Any:
@@ -51,20 +52,30 @@ class Deployed:
         return boto3.client(service, region_name=self._region)  # type: ignore[call-overload]
 
     def _read_outputs(self, name: str) -> Mapping[str, str]:
+        outputs = self._find_outputs(name)
+        if outputs is None:
+            raise CommandError(
+                f"environment {self._environment} is not deployed in {self._region} (no stack {name}): "
+                f"run `make deploy ENV={self._environment}`"
+            )
+        return outputs
+
+    def _find_outputs(self, name: str) -> Mapping[str, str] | None:
         try:
             [stack] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError as error:
             if "does not exist" not in str(error):
                 raise
-            raise CommandError(
-                f"environment {self._environment} is not deployed in {self._region} (no stack {name}): "
-                f"run `make deploy ENV={self._environment}`"
-            ) from error
+            return None
         return {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
 
     def serving_outputs(self) -> Mapping[str, str]:
         """The outputs of the serving stack; raises CommandError where it is not deployed."""
-        return self._read_outputs(f"{self._prefix}-serving")
+        return self._read_outputs(self._serving_stack)
+
+    def has_serving(self) -> bool:
+        """Whether approved versions are deployed to an endpoint; the stacks before the serving one work without it."""
+        return self._find_outputs(self._serving_stack) is not None
 
     @property
     def data_uri(self) -> str:

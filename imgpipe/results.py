@@ -27,7 +27,7 @@ def print_summary(console: Console, summary: dict[str, Any], directory: Path) ->
     table.add_column(overflow="fold")
     for heading, value in _rows(summary, directory):
         table.add_row(heading, Text(value))
-    _print(console, table)
+    print_table(console, table)
 
 
 def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]:
@@ -88,7 +88,7 @@ def print_execution(console: Console, execution: dict[str, Any], steps: list[dic
         seconds = f"{(ended - began).total_seconds():.0f}" if began and ended else ""
         reason = step.get("FailureReason", "")
         table.add_row(step.get("StepDisplayName", step["StepName"]), step["StepStatus"], seconds, Text(reason))
-    _print(console, table)
+    print_table(console, table)
     if reason := execution.get("FailureReason"):
         console.print(reason, highlight=False, markup=False)
 
@@ -102,7 +102,7 @@ def print_models(console: Console, models: Sequence[ModelVersion]) -> None:
         accuracy = "" if model.accuracy is None else f"{model.accuracy:.4f}"
         created = f"{model.created:%Y-%m-%d %H:%M}"
         table.add_row(str(model.version), model.approval_status, accuracy, created, model.arn)
-    _print(console, table)
+    print_table(console, table)
 
 
 def print_comparison(console: Console, left: int, right: int, rows: Sequence[Difference]) -> None:
@@ -120,10 +120,10 @@ def print_comparison(console: Console, left: int, right: int, rows: Sequence[Dif
         )
         heading, group = ("" if row.group == group else row.group), row.group
         table.add_row(heading, row.name, Text(row.left or "-"), Text(row.right or "-"), change)
-    _print(console, table)
+    print_table(console, table)
 
 
-def _print(console: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
     """Folds to a terminal's width; what reads a pipe gets each row, ARNs and paths in it, in one line."""
     if console.is_terminal:
         console.print(table, highlight=False)

@@ -38,5 +38,7 @@ class DatasetStack(EnvironmentStack):
             expire_after={
                 "executions/": settings.execution_expiry_days,
                 "classify/": settings.classification.payload_expiry_days,
+                "capture/": settings.serving.capture_expiry_days,
+                "monitor/": settings.execution_expiry_days,
             },
         )

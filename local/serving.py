@@ -155,4 +155,3 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
                 directory=Path(folder) / "jobs",
             )
             yield _Opened(account=account, outputs=outputs)
-

@@ -20,8 +20,10 @@ VERBOSE: Final = "verbose=true"
 SERVER_ERROR: Final = 500
 
 # The state machine tries again, over minutes; here a request ends before the function's own time does.
-_CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5, read_timeout=60)
+_CONFIG: Final = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
 # 424 is ModelError's own status; what the model itself said is beside it.
+# No answer in time, and the answers of a container that has too much to do.
+_PASSING_STATUSES: Final = (0, 408, 429)
 _PASSING: Final = frozenset(
     {
         "ThrottlingException",
@@ -109,7 +111,7 @@ def handler(event: Serialized, _context: object) -> dict[str, Any]:
     environment = Environment.model_validate(dict(os.environ))
     logger.append_keys(id=event.id, endpoint=environment.endpoint_name)
     started = time.perf_counter()
-    answer = _parsed(_invoke(event.payload, environment.endpoint_name), environment.endpoint_name)
+    answer = _parsed(_invoke(event, environment.endpoint_name), environment.endpoint_name)
     metrics.add_metric(name="EndpointLatency", unit="Milliseconds", value=(time.perf_counter() - started) * 1000)
     [prediction] = answer.predictions
     metrics.add_metric(name="Confidence", unit="Percent", value=prediction.probability * 100)
@@ -124,7 +126,8 @@ def handler(event: Serialized, _context: object) -> dict[str, Any]:
     }
 
 
-def _invoke(payload: Place, endpoint: str) -> bytes:
+def _invoke(event: Serialized, endpoint: str) -> bytes:
+    payload = event.payload
     body = _payload(payload)
     try:
         answer = _client("sagemaker-runtime").invoke_endpoint(
@@ -132,6 +135,8 @@ def _invoke(payload: Place, endpoint: str) -> bytes:
             ContentType=payload.content_type,
             Accept="application/json",
             CustomAttributes=VERBOSE,
+            # Captured with the request, so that a label given in the review finds it.
+            InferenceId=event.id,
             Body=body,
         )
         content: bytes = answer["Body"].read()
@@ -157,10 +162,13 @@ def _payload(payload: Place) -> bytes:
 
 def _explained(error: ClientError, endpoint: str) -> Exception:
     code = error.response["Error"]["Code"]
-    status = error.response.get("OriginalStatusCode") or error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    # 0 where the container did not answer in time; then there is no answer of the container's own.
+    status = error.response.get("OriginalStatusCode")
+    if status is None:
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     said = " ".join(str(error.response.get("OriginalMessage") or error.response["Error"].get("Message", "")).split())
     text = f"endpoint {endpoint} answered {code} {status}: {said}"
-    if code in _PASSING or status >= SERVER_ERROR:
+    if code in _PASSING or status in _PASSING_STATUSES or status >= SERVER_ERROR:
         return EndpointUnavailable(text)
     if code == "ValidationError":
         return EndpointRefused(f"{text}: approve a model version, or start the endpoint (imgpipe endpoint --start)")

@@ -94,8 +94,8 @@ def _read(request: ImageRequest, uri: str) -> tuple[bytes, dict[str, Any]]:
         if code in _FORBIDDEN:
             # S3 hides a missing object from who may not list.
             raise InvalidRequest(
-                f"{uri} does not exist or may not be read ({code}): it must lie below one of the prefixes of "
-                "classification.image_prefixes"
+                f"{uri} does not exist or may not be read ({code}): it must lie below the first folder of "
+                "pipeline.input_prefix, pipeline.transform.input_prefix or classification.inbox_prefix"
             ) from error
         raise
     size = answer["ContentLength"]

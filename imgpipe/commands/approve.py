@@ -46,6 +46,9 @@ def approve(
         chosen = versions.pick(deployed.versions(), version)
         deployed.set_approval(chosen, status)
         say(console, f"{chosen.arn}: {status}")
+        if not deployed.has_serving():
+            say(console, f"Environment {env} has no serving stack, so nothing is deployed: `make deploy ENV={env}`.")
+            return
         machine = deployed.serving_outputs()["DeployStateMachineArn"].rsplit(":", 1)[-1]
     say(console, f"State machine {machine} takes it from here; follow it with `imgpipe endpoint --env {env}`.")
 

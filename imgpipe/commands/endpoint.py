@@ -137,9 +137,11 @@ def _described(deployed: Any, name: str) -> dict[str, Any] | None:
 
 
 def _print(console: Console, rows: list[tuple[str, str]]) -> None:
+    from imgpipe.results import print_table
+
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for heading, value in rows:
         table.add_row(heading, Text(value))
-    console.print(table, highlight=False)
+    print_table(console, table)

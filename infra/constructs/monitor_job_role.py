@@ -80,6 +80,6 @@ class MonitorJobRole(Construct):
             resource_name=_LOG_GROUP,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        acknowledge_wildcard(self.role, f"{group}:*", reason="Streams are named after their job.")
+        acknowledge_wildcard(self.role, f"{group}:*", reason="Log streams are named after their job, and jobs by the state machine.")
         actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         return [allow("WriteJobLogs", actions, [group, f"{group}:*"])]

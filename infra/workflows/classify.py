@@ -26,6 +26,8 @@ _LAMBDA_ERRORS: Final = (
 )
 _UNAVAILABLE: Final = ("StorageUnavailable", "EndpointUnavailable")
 _FUNCTION_TIMEOUT_SECONDS: Final = 180
+# Of the states around the map: a name may stand once in a machine, those of a map's states included.
+_OUTER: Final = "Prefix"
 _COUNTS: Final = ("Total", "Succeeded", "Failed")
 
 
@@ -90,18 +92,18 @@ def prefix_machine(
         },
         "ResultPath": "$.run",
         "Retry": [_retry("States.ItemReaderFailed", seconds=5, attempts=3)],
-        "Catch": [_catch_all()],
+        "Catch": [_catch_all(fail_state=f"Fail{_OUTER}")],
         "Next": "Count",
     }
     states = {
-        "Begin": _begin("Images"),
+        f"Begin{_OUTER}": _begin("Images"),
         "Images": images,
         "Count": task(
             sdk("sfn:describeMapRun", partition=targets.partition),
             {"MapRunArn.$": "$.run.MapRunArn"},
             result_path="$.counted",
             next_state="Summary",
-            catch={"States.ALL": "Fail"},
+            catch={"States.ALL": f"Fail{_OUTER}"},
         ),
         "Summary": {
             "Type": "Pass",
@@ -113,9 +115,9 @@ def prefix_machine(
             },
             "End": True,
         },
-        **_failure_states(targets),
+        **_failure_states(targets, suffix=_OUTER),
     }
-    return {"Comment": "Classifies the images below a prefix of S3", "StartAt": "Begin", "States": states}
+    return {"Comment": "Classifies the images below a prefix of S3", "StartAt": f"Begin{_OUTER}", "States": states}
 
 
 def _image_states(targets: Targets) -> dict[str, State]:
@@ -206,7 +208,7 @@ def _begin(next_state: str) -> State:
     return {"Type": "Pass", "Parameters": {"input.$": "$"}, "Next": next_state}
 
 
-def _failure_states(targets: Targets) -> dict[str, State]:
+def _failure_states(targets: Targets, *, suffix: str = "") -> dict[str, State]:
     message = {
         "state_machine.$": "$$.StateMachine.Name",
         "execution.$": "$$.Execution.Id",
@@ -216,14 +218,14 @@ def _failure_states(targets: Targets) -> dict[str, State]:
         "cause.$": "$.error.Cause",
     }
     return {
-        "Fail": task(
+        f"Fail{suffix}": task(
             f"arn:{targets.partition}:states:::sqs:sendMessage",
             {"QueueUrl": targets.failure_queue_url, "MessageBody": message},
             retry=[_retry("States.TaskFailed", seconds=1, attempts=5)],
-            next_state="Failed",
+            next_state=f"Failed{suffix}",
         ),
         # An error of the service's own, States.*, may not be a Fail state's.
-        "Failed": fail(FAILED, cause_path="States.Format('{}: {}', $.error.Error, $.error.Cause)"),
+        f"Failed{suffix}": fail(FAILED, cause_path="States.Format('{}: {}', $.error.Error, $.error.Cause)"),
     }
 
 
@@ -293,8 +295,8 @@ def _resource_task(
     return state | {"Catch": [*won, _catch_all()]}
 
 
-def _catch_all() -> dict[str, Any]:
-    return {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Fail"}
+def _catch_all(*, fail_state: str = "Fail") -> dict[str, Any]:
+    return {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": fail_state}
 
 
 def _retry(*errors: str, seconds: int, attempts: int) -> dict[str, Any]:

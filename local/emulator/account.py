@@ -21,6 +21,7 @@ from moto.sns.models import sns_backends
 
 from local.assembly import CloudAssembly, FileAsset, Stack
 from local.emulator.alarms import evaluated_alarms
+from local.emulator.buckets import completed_buckets
 from local.emulator.clock import Clock
 from local.emulator.cloudformation import completed_types, refuse_unknown_types
 from local.emulator.endpoints import Endpoints
@@ -136,6 +137,7 @@ def emulated_account(*, region: str, clock: Clock | None = None) -> Iterator[Emu
         emit = account.events.emit
         for completed in (
             completed_types(),
+            completed_buckets(),
             completed_actions(),
             completed_tuning_jobs(),
             completed_packages(emit),
@@ -144,7 +146,8 @@ def emulated_account(*, region: str, clock: Clock | None = None) -> Iterator[Emu
             hosted_endpoints(account.endpoints),
         ):
             stack.enter_context(completed)
-        endpoint = functools.cache(lambda: _serve(stack))
+        servers = stack.enter_context(ExitStack())  # left after the functions, whose requests it answers
+        endpoint = functools.cache(lambda: _serve(servers))
         stack.enter_context(real_functions(endpoint))
         machines = running_state_machines(clock=account.clock, jobs=lambda: account.processing_jobs, emit=emit)
         stack.enter_context(machines)

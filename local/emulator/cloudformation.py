@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from moto.cloudformation import parsing
+from moto.cloudformation.models import Stack
 from moto.sagemaker.models import sagemaker_backends
 
 from local.emulator import guard_types
+from local.emulator.replaced import replaced
 from local.emulator.resource_model import Model
 from local.errors import LocalRunError
 
@@ -96,7 +98,10 @@ _INERT = frozenset({"AWS::CDK::Metadata"})
 
 @contextmanager
 def completed_types() -> Iterator[None]:
-    """While open, moto's CloudFormation knows the added types and refuses what it does not model."""
+    """While open, moto's CloudFormation knows the added types and refuses what it does not model; templates are JSON.
+
+    moto reads every template as YAML first, which takes seconds for those that the CDK writes.
+    """
     original = parsing.resource_class_from_type
     added = {model.type_name: model for model in _ADDED} | dict.fromkeys(NothingToCreate.types, NothingToCreate)
 
@@ -111,7 +116,7 @@ def completed_types() -> Iterator[None]:
     parsing.resource_class_from_type = resource_class
     parsing.resource_name_property_from_type = name_property
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), replaced(Stack, parse_template=staticmethod(json.loads)):
             warnings.filterwarnings("ignore", message="Tried to parse AWS::CDK::Metadata")
             yield
     finally:

@@ -1,4 +1,9 @@
-"""One Lambda invocation: `function_process.py MODULE.FUNCTION ANSWER_FILE`, the event on standard input."""
+"""A Lambda execution environment: `function_process.py MODULE.FUNCTION`, events on standard input, a line each.
+
+The first line of standard output says that the module has been imported, each further one is the answer to an event:
+{"result": ...} or {"error": {errorType, errorMessage}} as Lambda words it. What the function prints goes to standard
+error.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,50 @@ import json
 import os
 import sys
 import traceback
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, TextIO
 
 
-def main(handler: str, answer_file: str) -> None:
-    """Calls the handler and writes {"result": ...} or {"error": {errorType, errorMessage}} as Lambda words it."""
+def main(handler: str) -> None:
+    """Answers events until there are no more."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    function = _load(handler)
+    _say(answers, {"ready": True})
+    for line in sys.stdin:
+        _say(answers, _answer(function, json.loads(line)))
+
+
+def _load(handler: str) -> Callable[[Any, Any], Any]:
+    """The handler; one that cannot be imported is one that raises the reason, as Lambda has it."""
     module, name = handler.rsplit(".", 1)
-    event = json.load(sys.stdin)
     try:
-        result = getattr(importlib.import_module(module), name)(event, _context())
-        answer = json.dumps({"result": result})
+        found: Callable[[Any, Any], Any] = getattr(importlib.import_module(module), name)
+    except Exception as error:  # as in _answer
+        reason = error
+
+        def found(_event: Any, _context: Any) -> Any:
+            raise reason
+
+    return found
+
+
+def _answer(function: Callable[[Any, Any], Any], event: Any) -> dict[str, Any]:
+    try:
+        answer = {"result": function(event, _context())}
+        json.dumps(answer)  # an answer that is no JSON is the handler's error too
     except Exception as error:  # Lambda's runtime turns every exception of a handler into an answer
         traceback.print_exc()
-        answer = json.dumps({"error": {"errorType": type(error).__name__, "errorMessage": str(error)}})
-    Path(answer_file).write_text(answer, encoding="utf-8")
+        return {"error": {"errorType": type(error).__name__, "errorMessage": str(error)}}
+    return answer
+
+
+def _say(answers: TextIO, content: dict[str, Any]) -> None:
+    sys.stdout.flush()  # what was printed is the log of this event, not of the next
+    sys.stderr.flush()
+    answers.write(json.dumps(content) + "\n")
+    answers.flush()
 
 
 def _context() -> SimpleNamespace:
@@ -36,4 +70,4 @@ def _context() -> SimpleNamespace:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(sys.argv[1])

@@ -66,10 +66,10 @@ def test_a_typo_in_the_settings_names_file_key_and_nearest_name(copy):
 
 
 def test_a_region_without_the_built_in_image_is_one_line(copy):
-    file = copy / "environments" / "dev.yaml"
+    file = copy / "environments" / "prod.yaml"
     file.write_text(file.read_text().replace("us-east-1", "eu-nowhere-7"))
-    line = _only_line(_run(copy, IMGPIPE_ENV="dev"))
-    assert "environments/dev.yaml" in line
+    line = _only_line(_run(copy, IMGPIPE_ENV="prod"))
+    assert "environments/prod.yaml" in line
     assert "eu-nowhere-7" in line
 
 

@@ -105,6 +105,8 @@ def test_executions_expire_and_models_never(stack, environment, template):
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
         ("executions/", {"dev": 14, "staging": 30, "prod": 180}[environment]),
         ("classify/", 7),
+        ("capture/", {"dev": 14, "staging": 30, "prod": 90}[environment]),
+        ("monitor/", {"dev": 14, "staging": 30, "prod": 180}[environment]),
     ]
 
 

@@ -72,7 +72,8 @@ def runs(tmp_path_factory) -> list[Path]:
 
 def test_two_runs_without_network_and_credentials_write_the_same_bytes(runs):
     first, second = (_templates(outdir) for outdir in runs)
-    assert set(first) == {"imgpipe-dev-dataset.template.json", "imgpipe-dev-training.template.json"}
+    stacks = ("dataset", "training", "serving", "classification", "monitoring")
+    assert set(first) == {f"imgpipe-dev-{stack}.template.json" for stack in stacks}
     assert first == second
 
 

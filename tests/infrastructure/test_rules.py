@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cloudformation import resolve, resources
 
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
@@ -80,3 +82,36 @@ def test_both_accept_all_that_the_environments_leave_off(tmp_path):
     changed = EnvironmentSettings.model_validate(settings.model_dump() | {"pipeline": pipeline})
     build_app(changed, outdir=tmp_path / "cdk.out").synth()
     _lint(tmp_path / "cdk.out")
+
+
+def test_every_alarm_names_a_runbook_that_exists(assembly, environment):
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    named = {}
+    for path in assembly(environment).glob("*.template.json"):
+        for name, body in resources(json.loads(path.read_text()), "AWS::CloudWatch::Alarm").items():
+            found = re.findall(r"docs/operations\.md#([\w-]+)", json.dumps(body["Properties"]["AlarmDescription"]))
+            named[name] = bool(found) and set(found) <= anchors
+    assert named
+    assert all(named.values()), [name for name, known in named.items() if not known]
+
+
+def _state_names(states):
+    """Names of all states of a machine, those within maps and branches included."""
+    for name, state in states.items():
+        yield name
+        for part in (state.get("ItemProcessor"), *state.get("Branches", ())):
+            yield from _state_names(part["States"]) if part else ()
+
+
+def test_state_names_are_unique_within_a_machine(assembly, environment):
+    """The service refuses a name that stands twice, also on different levels: DUPLICATE_STATE_NAME."""
+    seen = 0
+    for path in assembly(environment).glob("*.template.json"):
+        template = json.loads(path.read_text())
+        for body in resources(template, "AWS::StepFunctions::StateMachine").values():
+            names = list(_state_names(json.loads(resolve(body["Properties"]["DefinitionString"], template))["States"]))
+            assert len(names) == len(set(names))
+            seen += 1
+    assert seen == 4

@@ -161,3 +161,21 @@ def small() -> Parameters:
         return [text for item in (SMALL | changes).items() for text in ("--param", "=".join(item))]
 
     return options
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def imgpipe_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line in this process, where the emulated account is: exit code, output and errors."""
+    from imgpipe import cli  # late: a fixture of this module has the package's name
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["imgpipe", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run

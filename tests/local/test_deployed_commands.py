@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from end_to_end import Command
 
 import imgpipe.cli
 import imgpipe.project
@@ -17,26 +16,11 @@ from local.assembly import CloudAssembly
 from local.emulator.account import EmulatedAccount
 from local.pipeline import DeployedPipeline
 
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def imgpipe_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command line in this process, where the emulated account is: exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imgpipe", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            imgpipe.cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
-
 
 @pytest.fixture
 def outputs(account: EmulatedAccount, assembly: CloudAssembly) -> dict[str, str]:
-    return account.deploy(assembly)
+    """Those of an environment that serves nothing; see test_deployed_serving.py for one that does."""
+    return account.deploy(assembly.up_to("training"))
 
 
 @pytest.fixture
@@ -186,11 +170,12 @@ def test_a_deployed_version_is_approved_and_rejected(
 ) -> None:
     register(account, outputs, 0.5)
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{outputs['ModelPackageGroupName']}/1"
-    assert imgpipe_here("approve", "1") == (0, f"{arn}: Approved\n", "")
+    sentence = "Environment dev has no serving stack, so nothing is deployed: `make deploy ENV=dev`.\n"
+    assert imgpipe_here("approve", "1") == (0, f"{arn}: Approved\n{sentence}", "")
     described = account.client("sagemaker").describe_model_package(ModelPackageName=arn)
     assert described["ModelApprovalStatus"] == "Approved"
     assert described["CustomerMetadataProperties"] == {"kept": "yes"}
-    assert imgpipe_here("approve", "1", "--reject")[1] == f"{arn}: Rejected\n"
+    assert imgpipe_here("approve", "1", "--reject")[1] == f"{arn}: Rejected\n{sentence}"
     assert imgpipe_here("approve", "2")[2] == "error: there is no version 2: choose one of 1\n"
 
 
@@ -215,12 +200,18 @@ def test_deployed_versions_are_compared(
     assert (code, error) == (1, "error: there is no version 7: choose one of 2, 1\n")
 
 
-def test_without_local_versions(imgpipe_here: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(imgpipe.cli, "HOME", tmp_path)
-    for arguments in (("models", "--local"), ("approve", "1", "--local")):
-        code, _, error = imgpipe_here(*arguments)
-        assert (code, error.count("\n")) == (1, 1)
-        assert "no local run has registered a model in environment dev: `imgpipe run --env dev` does" in error
+LOCAL_COMMANDS = [("models",), ("approve", "1"), ("endpoint", "--start")]
+
+
+@pytest.mark.parametrize("command", LOCAL_COMMANDS, ids=[item[0] for item in LOCAL_COMMANDS])
+def test_without_local_versions(
+    imgpipe_here: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    for module in (imgpipe.cli, imgpipe.commands.approve, imgpipe.commands.endpoint):
+        monkeypatch.setattr(module, "HOME", tmp_path)
+    code, _, error = imgpipe_here(*command, "--local")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "no local run has registered a model in environment dev: `imgpipe run --env dev` does" in error
 
 
 @pytest.mark.parametrize("pipeline", ["tune", "retrain"])
@@ -237,7 +228,7 @@ def test_every_pipeline_is_started(
 def test_an_unknown_pipeline(imgpipe_here: Command, command: str) -> None:
     code, _, error = imgpipe_here(command, "--pipeline", "tran")
     assert (code, error.count("\n")) == (2, 1)
-    assert "'tran' is not one of 'train', 'tune', 'retrain'" in error
+    assert "'tran' is not one of 'train', 'tune', 'retrain', 'transform'" in error
 
 
 @pytest.mark.parametrize("command", ["start", "status", "models"])

@@ -20,7 +20,7 @@ from local.executor.expressions import Scope, StepOutcome
 from local.gates import EVALUATION, METRICS
 from local.pipeline import PIPELINE_OUTPUTS, DeployedPipeline, deployed_name
 from local.run import DATA_PARAMETER
-from local.summary import DATASET
+from local.summary import DATASET, PREDICTIONS
 from pipeline_def.settings.evaluate import GATE_METRICS
 
 FILES = {
@@ -31,7 +31,12 @@ FILES = {
         "counts": {"train": 8, "validation": 1, "test": 1},
     },
     "Evaluation": {"metrics": {name: {"value": 0.5} for name in GATE_METRICS}, "champion": {"worse_by": 0.0}},
-    "Package": {"content_hash": "sha256:a", "num_classes": 2, "training_artifact_sha256": "b" * 64},
+    "Package": {
+        "content_hash": "sha256:a",
+        "num_classes": 2,
+        "training_artifact_sha256": "b" * 64,
+        "serving": {"model_sha256": "c" * 64, "precision": "fp32", "image_shape": "3,64,64", "resize": "64"},
+    },
 }
 
 
@@ -41,9 +46,21 @@ BEST = {
 }
 
 
+PLANNED = {
+    "model_package_arn": "arn:aws:sagemaker:us-east-1:123456789012:model-package/imgpipe-dev/3",
+    "model_version": "3",
+    "model_facts_uri": "s3://b/models/x/serving/model.json",
+    "labels_uri": "s3://b/models/x/package/labels.json",
+    "plan_uri": "s3://b/executions/x/plan/plan/",
+    "manifest_uri": "s3://b/executions/x/plan/manifest.json",
+    "skipped_count": 0,
+}
+
+
 @pytest.fixture
 def outputs(account: EmulatedAccount, assembly: CloudAssembly) -> dict[str, str]:
-    return account.deploy(assembly)
+    """Those of the stacks that the pipelines need."""
+    return account.deploy(assembly.up_to("training"))
 
 
 @pytest.fixture(params=PIPELINE_OUTPUTS)
@@ -80,15 +97,14 @@ def test_every_resource_of_the_templates_exists(account: EmulatedAccount, assemb
 
 
 def test_the_stacks_can_be_updated_and_deleted(account: EmulatedAccount, assembly: CloudAssembly) -> None:
-    outputs = account.deploy(assembly)
+    needed = assembly.up_to("training")
+    outputs, stack = account.deploy(needed), needed.stacks[-1]
     cloudformation = account.client("cloudformation")
-    template = json.dumps(assembly.stacks[-1].template).replace("Image classification:", "Images:")
-    cloudformation.update_stack(
-        StackName=assembly.stacks[-1].name, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"]
-    )
+    template = json.dumps(stack.template).replace("Image classification:", "Images:")
+    cloudformation.update_stack(StackName=stack.name, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"])
     described = account.client("sagemaker").describe_pipeline(PipelineName=outputs["TrainPipelineName"])
     assert described["PipelineDescription"].startswith("Images:")
-    cloudformation.delete_stack(StackName=assembly.stacks[-1].name)
+    cloudformation.delete_stack(StackName=stack.name)
     assert account.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
 
 
@@ -99,7 +115,9 @@ def test_the_definition_read_back_has_no_placeholder_left(
     assert "${" not in text
     assert outputs["DataBucketName"] in text
     pipeline.definition.refuse_unsupported(SUPPORTED)
-    assert {step.name for step in pipeline.definition.steps} >= {"Resolve", "Preprocess", "Evaluate", "Register"}
+    of_training = {"Resolve", "Preprocess", "Evaluate", "Package", "SmokeTest", "Register"}
+    expected = {"Plan", "Transform", "Join"} if pipeline.name.endswith("-transform") else of_training
+    assert {step.name for step in pipeline.definition.steps} >= expected
     assert pipeline.max_parallel_steps >= 1
 
 
@@ -109,8 +127,11 @@ def test_the_summary_knows_the_property_files_by_the_names_that_the_pipeline_giv
     files = {
         item["PropertyFileName"] for step in pipeline.definition.steps for item in step.spec.get("PropertyFiles", ())
     }
-    assert {DATASET, EVALUATION} <= files
     assert pipeline.definition.defaults().keys() >= {DATA_PARAMETER}
+    if pipeline.name.endswith("-transform"):
+        assert files == {PREDICTIONS}
+        return
+    assert {DATASET, EVALUATION} <= files
     [gate] = [step for step in pipeline.definition.steps if step.type == "Condition"]
     path = gate.spec["Arguments"]["Conditions"][0]["LeftValue"]["Std:JsonGet"]["Path"]
     assert path.startswith(f"{METRICS}.")
@@ -138,6 +159,7 @@ def resolved(pipeline: DeployedPipeline, **overrides: str) -> dict[str, Any]:
                 "HyperParameterTuningJobName": "tuning-job",
                 "BestTrainingJob": BEST,
                 "TrainingJobSummaries": [BEST],
+                "ModelName": "model",
             },
             outputs={
                 "champion_version": "none",
@@ -150,6 +172,7 @@ def resolved(pipeline: DeployedPipeline, **overrides: str) -> dict[str, Any]:
                 "listing_hash": "f" * 64,
                 "object_count": 1,
                 "total_bytes": 1,
+                **PLANNED,
             },
             property_files={
                 item["PropertyFileName"]: item["PropertyFileName"] for item in step.spec.get("PropertyFiles", ())
@@ -165,6 +188,8 @@ def test_every_expression_of_the_definition_resolves_to_what_the_service_takes(p
         "Training": ("CreateTrainingJob", "TrainingJobName"),
         "Tuning": ("CreateHyperParameterTuningJob", "HyperParameterTuningJobName"),
         "RegisterModel": ("CreateModelPackage", None),
+        "Model": ("CreateModel", "ModelName"),
+        "Transform": ("CreateTransformJob", "TransformJobName"),
     }
     arguments = resolved(pipeline)
     assert "Get" not in json.dumps(list(arguments.values())).replace("GetObject", "")
@@ -189,8 +214,9 @@ def test_outputs_lie_below_the_execution_and_consumers_take_the_producers_proper
 
 
 def test_the_resolve_function_runs_as_deployed(
-    account: EmulatedAccount, outputs: dict[str, str], pipeline: DeployedPipeline, tmp_path: Path
+    account: EmulatedAccount, outputs: dict[str, str], tmp_path: Path
 ) -> None:
+    pipeline = DeployedPipeline.read(account, outputs["TrainPipelineName"])
     arn = next(step.spec["FunctionArn"] for step in pipeline.definition.steps if step.name == "Resolve")
 
     def ask(uri: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ FIELDS = [
     "champion",
     "tuning",
     "model_package",
+    "transform",
     "steps",
     "experiment",
     "seconds",

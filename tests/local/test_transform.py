@@ -5,20 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end import CommandLine, Parameters
+from end_to_end import Command, CommandLine, Parameters
 
 import imgpipe.batch
-import imgpipe.cli
 from local.assembly import CloudAssembly
 from local.emulator.account import EmulatedAccount
-
-Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -47,11 +42,7 @@ def test_an_approved_version_classifies_a_folder(
     assert "no version of imgpipe-dev is approved" in early.stderr
     named = imgpipe(*command, "--version", "1")
     assert "version 1 of imgpipe-dev is PendingManualApproval: approve it first" in named.stderr
-    approve = ("approve", "1", "--local")
-    assert (
-        imgpipe(*approve, *(["--no-deploy"] if "--no-deploy" in imgpipe("approve", "--help").stdout else [])).returncode
-        == 0
-    )
+    assert imgpipe("approve", "1", "--local", "--no-deploy").returncode == 0
 
     out = tmp_path / "predictions.csv"
     done = imgpipe(*command, "--out", str(out))
@@ -100,23 +91,8 @@ def test_without_a_model_nothing_is_begun(imgpipe: CommandLine, pictures: Path) 
 
 
 @pytest.fixture
-def imgpipe_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The command line in this process, where the emulated account is: exit code, output and errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["imgpipe", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            imgpipe_cli_main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    imgpipe_cli_main = imgpipe.cli.main
-    return run
-
-
-@pytest.fixture
 def outputs(account: EmulatedAccount, assembly: CloudAssembly) -> dict[str, str]:
-    return account.deploy(assembly)
+    return account.deploy(assembly.up_to("training"))
 
 
 def _executions(account: EmulatedAccount, outputs: dict[str, str]) -> list[dict[str, Any]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
 import socket
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from small_pipeline import Laboratory
@@ -185,6 +188,35 @@ def test_a_function_that_takes_too_long(account: EmulatedAccount) -> None:
     payload, answer = invoke(account, {})
     assert payload == {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 1 seconds"}
     assert answer["FunctionError"] == "Unhandled"
+
+
+def test_a_function_is_kept_warm_until_it_takes_too_long(account: EmulatedAccount) -> None:
+    """What a module holds lasts from one invocation to the next; what was printed belongs to one of them."""
+    code = "print(event); signal.pause() if event == 'wait' else None; return os.getpid()"
+    create_function(account, f"import signal; {code}", timeout=1)
+    first, second = invoke(account, "a"), invoke(account, "b")
+    assert first[0] == second[0]
+    assert base64.b64decode(second[1]["LogResult"]) == b"b\n"
+    assert invoke(account, "wait")[0]["errorType"] == "Sandbox.Timedout"
+    assert invoke(account, "c")[0] not in (first[0], None)
+
+
+def test_events_at_the_same_time_have_processes_of_their_own(account: EmulatedAccount, tmp_path: Path) -> None:
+    """Each writes its number and waits to see the other's."""
+    code = f"d = {str(tmp_path)!r}; open(f'{{d}}/{{event}}', 'w').close()\n    while len(os.listdir(d)) < 2: pass"
+    create_function(account, f"{code}\n    return os.getpid()")
+    with ThreadPoolExecutor(2) as pool:
+        found = {payload for payload, _ in pool.map(functools.partial(invoke, account), ("a", "b"))}
+    assert len(found) == 2
+    assert all(isinstance(number, int) for number in found)
+
+
+def test_no_process_of_a_function_outlives_the_account() -> None:
+    with emulated_account(region="us-east-1") as opened:
+        create_function(opened, "return os.getpid()")
+        number, _ = invoke(opened, {})
+        assert psutil.pid_exists(number)
+    assert not psutil.pid_exists(number)
 
 
 def lambda_step(arn: str, kind: str) -> dict[str, Any]:

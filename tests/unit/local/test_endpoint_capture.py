@@ -20,7 +20,9 @@ JSON = {"Content-Type": "application/json"}
 IMAGE = {"content-type": "image/png"}
 
 
-def consider(capture: Capture, *, percent: int = 100, headers: dict[str, str] | None = None, body: bytes = b"x") -> None:
+def consider(
+    capture: Capture, *, percent: int = 100, headers: dict[str, str] | None = None, body: bytes = b"x"
+) -> None:
     answer = (JSON, b"[0.5, 0.5]")
     capture.consider(percent=percent, variant="AllTraffic", headers=headers or IMAGE, body=body, answer=answer)
 

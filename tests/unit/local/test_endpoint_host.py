@@ -38,7 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(int(body) if body.isdigit() else 200)
         self.send_header("Content-Type", "text/plain")
-        self.send_header("X-Amzn-SageMaker-Custom-Attributes", self.headers.get("X-Amzn-SageMaker-Custom-Attributes", ""))
+        attributes = "X-Amzn-SageMaker-Custom-Attributes"
+        self.send_header(attributes, self.headers.get(attributes, ""))
         self.end_headers()
         self.wfile.write(os.environ["MODEL"].encode() + b":" + body)
 
@@ -156,7 +157,9 @@ def test_without_a_fleet_it_is_not_in_service(endpoint: EndpointControl) -> None
         ("POST", "/control/stop"),
     ],
 )
-def test_control_needs_the_token(endpoint: EndpointControl, directory: Path, method: str, path: str, token: str) -> None:
+def test_control_needs_the_token(
+    endpoint: EndpointControl, directory: Path, method: str, path: str, token: str
+) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.record.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, json.dumps(request(directory, "three")), {"X-Imgpipe-Token": token})

@@ -168,6 +168,7 @@ def test_a_summary(laboratory: Laboratory) -> None:
         "champion",
         "tuning",
         "model_package",
+        "transform",
         "steps",
         "experiment",
         "seconds",
