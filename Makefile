@@ -54,6 +54,7 @@ lint: .make/dev ## Check style and types
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	MYPYPATH=processing $(VENV)/bin/mypy -p common -p preprocess
+	MYPYPATH=functions $(VENV)/bin/mypy $(patsubst functions/%/handler.py,-p %,$(wildcard functions/*/handler.py))
 
 format: .make/dev ## Format the code
 	$(VENV)/bin/ruff check --fix-only --quiet .

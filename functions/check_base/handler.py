@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -141,7 +141,7 @@ def _shown(shape: list[int]) -> str:
     return ",".join(str(side) for side in shape)
 
 
-def _class_differences(base: list[object], data: list[object]) -> Iterator[str]:
+def _class_differences(base: Sequence[object], data: Sequence[object]) -> Iterator[str]:
     base_names, names = [str(name) for name in base], [str(name) for name in data]
     if base_names == names:
         return

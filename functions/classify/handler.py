@@ -21,7 +21,6 @@ SERVER_ERROR: Final = 500
 
 # The state machine tries again, over minutes; here a request ends before the function's own time does.
 _CONFIG: Final = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
-# 424 is ModelError's own status; what the model itself said is beside it.
 # No answer in time, and the answers of a container that has too much to do.
 _PASSING_STATUSES: Final = (0, 408, 429)
 _PASSING: Final = frozenset(
@@ -162,8 +161,8 @@ def _payload(payload: Place) -> bytes:
 
 def _explained(error: ClientError, endpoint: str) -> Exception:
     code = error.response["Error"]["Code"]
-    # 0 where the container did not answer in time; then there is no answer of the container's own.
-    status = error.response.get("OriginalStatusCode")
+    # A ModelError's own status is 424, and the container's is beside it: 0 where it did not answer in time.
+    status: Any = error.response.get("OriginalStatusCode")
     if status is None:
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     said = " ".join(str(error.response.get("OriginalMessage") or error.response["Error"].get("Message", "")).split())

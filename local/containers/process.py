@@ -12,6 +12,8 @@ from local.containers.job import ContainerJob, Ended
 from local.containers.stream import GRACE_SECONDS, run_logged
 from local.errors import LocalRunError
 
+# For programs that listen: Docker publishes a port on this interface alone, a process would take every one.
+LOOPBACK = ("--host", "127.0.0.1")
 # What a program needs of the machine; nothing else is handed on, credentials least of all.
 _HANDED_ON = ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH")
 
@@ -61,7 +63,7 @@ def command_of(job: ContainerJob, *, interpreters: Mapping[str, Path]) -> tuple[
         "ML_ROOT": str(job.root),
         **job.environment,
     }
-    return [*entrypoint, *job.arguments], environment
+    return [*entrypoint, *job.arguments, *(LOOPBACK if job.port is not None else ())], environment
 
 
 def image_entrypoint(dockerfile: Path) -> list[str]:

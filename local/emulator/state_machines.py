@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,21 +10,14 @@ from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any, Final
 
-import boto3
-from botocore.config import Config
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.stepfunctions import models
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
-    state_task_service_aws_sdk as sdk,
-)
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_callback as callback,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
-from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.backend import execution as executions
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 
@@ -33,31 +25,11 @@ from local.emulator.answers import plain
 from local.emulator.clock import Clock
 from local.emulator.map_states import completed_maps
 from local.emulator.replaced import replaced
+from local.emulator.sdk_tasks import completed_sdk_tasks
 from local.emulator.service_tasks import ProcessingJobs, service_tasks
 
 # moto reads it from `mock_aws(config=...)`.
 CONFIG: Final = {"execute_state_machine": True}
-# SDK integrations whose service boto3 calls otherwise.
-_CLIENTS: Final = {
-    "sagemakerruntime": "sagemaker-runtime",
-    "applicationautoscaling": "application-autoscaling",
-    "eventbridge": "events",
-    "cloudwatchlogs": "logs",
-}
-# How the errors of an SDK integration begin: the service's name in the AWS SDK for Java.
-# https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
-_ERROR_NAMES: Final = {
-    "sagemaker": "SageMaker",
-    "sagemakerruntime": "SageMakerRuntime",
-    "applicationautoscaling": "ApplicationAutoScaling",
-    "cloudwatch": "CloudWatch",
-    "cloudwatchlogs": "CloudWatchLogs",
-    "eventbridge": "EventBridge",
-    "lambda": "Lambda",
-    "s3": "S3",
-    "sns": "Sns",
-    "sqs": "Sqs",
-}
 _ENDED: Final = "aws.states"
 _JOIN_SECONDS: Final = 5.0
 
@@ -71,16 +43,13 @@ def running_state_machines(
     `jobs` gives what carries out processing jobs, `emit` takes the event of an execution that has ended. Waits and
     retries last as long as the clock says. What still runs at the end is stopped: its clients would lead out.
     """
-    clients = _Clients()
     started: list[threading.Thread] = []
     with ExitStack() as stack:
         for owner, values in {
             models: {"stepfunctions_backends": stepfunctions_parser_backends},
-            boto_client: {"boto3": SimpleNamespace(client=clients.client)},
             WaitFunction: {"_wait_interval": lambda self, env, wait_seconds: _wait(clock, env, wait_seconds)},
             retrier_decl: {"time": SimpleNamespace(sleep=clock.wait)},
             callback: {"_DELAY_SECONDS_SYNC_CONDITION_CHECK": clock.real(1)},
-            sdk: {"_SERVICE_ERROR_NAMES": {**sdk._SERVICE_ERROR_NAMES, **_ERROR_NAMES}},
             executions.ExecutionWorker: {
                 "start": lambda self: _start(self, started),
                 "_get_evaluation_environment": _environment_of,
@@ -88,9 +57,7 @@ def running_state_machines(
             executions.BaseExecutionWorkerCommunication: {"terminated": lambda self: _terminated(self, emit)},
         }.items():
             stack.enter_context(replaced(owner, **values))
-        names = {**StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES, **_CLIENTS}
-        stack.enter_context(replaced(StateTaskService, _SERVICE_NAME_SFN_TO_BOTO_OVERRIDES=names))
-        stack.enter_context(_plain_answers())
+        stack.enter_context(completed_sdk_tasks())
         stack.enter_context(_named_executions())
         stack.enter_context(completed_maps())
         stack.enter_context(service_tasks(jobs))
@@ -108,23 +75,6 @@ def _named_executions() -> Iterator[None]:
 
     with replaced(StepFunctionsParserBackend, start_execution=start_named):
         yield
-
-
-class _Clients:
-    """One client for each service, checked by the service's model; boto3 cannot make two at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._made: dict[tuple[str, str], Any] = {}
-
-    def client(self, *, service_name: str, region_name: str, **_: Any) -> Any:
-        """In place of boto3.client, with the arguments that moto gives it."""
-        with self._lock:
-            key = (service_name, region_name)
-            if key not in self._made:
-                config = Config(retries={"total_max_attempts": 1})
-                self._made[key] = boto3.client(service_name, region_name=region_name, config=config)  # type: ignore[call-overload]
-            return self._made[key]
 
 
 def _wait(clock: Clock, env: Any, seconds: float) -> None:
@@ -169,33 +119,3 @@ def _stop(started: list[threading.Thread]) -> None:
                 execution.exec_worker.stop(datetime.now(timezone.utc), None, "the account was closed")
     for thread in started:
         thread.join(_JOIN_SECONDS)
-
-
-@contextmanager
-def _plain_answers() -> Iterator[None]:
-    """SDK integrations send binary fields as JSON text and answer with JSON: times as text, streams read."""
-    evaluate = sdk.StateTaskServiceAwsSdk._eval_service_task
-
-    def evaluate_plainly(
-        self: Any, env: Any, resource_runtime_part: Any, normalised_parameters: Any, state_credentials: Any
-    ) -> None:
-        client = boto_client.boto_client_for(service=self._get_boto_service_name(), region=resource_runtime_part.region)
-        operation = client.meta.service_model.operation_model(
-            client.meta.method_to_api_mapping[self._get_boto_service_action()]
-        )
-        members = operation.input_shape.members
-        # Step Functions writes all names with a capital; some services, its own among them, do not.
-        renamed = any(name[0].islower() for name in members)
-        if renamed:
-            self._to_boto_request(normalised_parameters, operation.input_shape)
-        request = {
-            name: json.dumps(value).encode() if name in members and members[name].type_name == "blob" else value
-            for name, value in normalised_parameters.items()
-        }
-        evaluate(self, env, resource_runtime_part, request, state_credentials)
-        env.stack[-1] = plain(env.stack[-1])
-        if renamed:
-            self._from_boto_response(env.stack[-1], operation.output_shape)
-
-    with replaced(sdk.StateTaskServiceAwsSdk, _eval_service_task=evaluate_plainly):
-        yield

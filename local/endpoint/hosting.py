@@ -13,7 +13,7 @@ from typing import Final
 
 from local.assembly import ImageAsset
 from local.containers.job import ContainerJob
-from local.containers.process import command_of
+from local.containers.process import LOOPBACK, command_of
 from local.emulator.hosting import Answer, FleetRequest
 from local.endpoint import control
 from local.endpoint.control import EndpointControl
@@ -63,7 +63,7 @@ class LocalHosting:
                 image=image,
                 root=folder.resolve() / "ml",
                 log=folder / "serve.log",
-                arguments=[_SERVE],
+                arguments=[_SERVE, *LOOPBACK],
                 environment=request.environment,
             )
             command, environment = command_of(job, interpreters=self._interpreters)

@@ -28,6 +28,8 @@ def package_step(
         *("--precision", parameters.model_precision),
         *("--max-accuracy-drop", parameters.max_accuracy_drop.to_string()),
     ]
+    if "accuracy" in parameters.gates:  # what the gate asks of the trained model holds for the served one too
+        arguments += ["--min-accuracy", parameters.gates["accuracy"].to_string()]
     return processing_step(
         context,
         evaluation_container(context, "package", arguments),

@@ -113,6 +113,7 @@ def _metadata(context: Context, package: ProcessingStep, lineage: Lineage) -> di
         "sample_uri": _packaged(package, "sample.json", SERVING),
         "served_model_sha256": _served(package, "model_sha256"),
         "served_precision": _served(package, "precision"),
+        "served_accuracy": _served(package, "accuracy"),
         "image_shape": _served(package, "image_shape"),
         "resize": _served(package, "resize"),
         # The copy that never expires: retraining starts from it, and it is the champion of later evaluations.

@@ -18,7 +18,7 @@ NONE = "none"
 
 
 def main() -> None:
-    """Write monitor.json and monitor.html, then print the scores, one line each."""
+    """Write monitor.json, monitor.html and predictions.jsonl, then print the scores, one line each."""
     inputs = Inputs(
         capture=processing_input("capture"),
         baseline=processing_input("baseline"),
@@ -43,6 +43,9 @@ def _options() -> Options:
     parser.add_argument(
         "--since", type=_time_or_none, default=None, help="when the live version was deployed, ISO 8601, or none"
     )
+    parser.add_argument(
+        "--model-name", default=NONE, help="what verbose answers of the live version name as their model, or none"
+    )
     given = parser.parse_args()
     return Options(
         endpoint=given.endpoint,
@@ -51,6 +54,7 @@ def _options() -> Options:
         end=given.end,
         since=given.since,
         min_records=int(given.min_records),
+        model_name=None if given.model_name == NONE else given.model_name,
     )
 
 
@@ -71,6 +75,7 @@ def _print(findings: Findings) -> None:
     print(
         f"Read {counts.lines} lines of {counts.files} files: {collection.images} images, "
         f"{len(collection.samples)} of them distinct, {counts.earlier} lines of an earlier version, "
+        f"{counts.other_model} of another model, {counts.smoke_tests} smoke tests, "
         f"{findings.problems.total} problems",
         flush=True,
     )

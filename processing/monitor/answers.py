@@ -16,6 +16,10 @@ class UnusableAnswer(Exception):
     """An answer that says nothing about this model; the message is the reason."""
 
 
+class OtherModel(Exception):
+    """An answer that names another model than the live one, as during a shift of traffic."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What was said of one image: the classes it was called, by index, and the largest probability."""
@@ -26,13 +30,20 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerReader:
-    """Reads the answers of a model with ``classes``; with ``multi_label`` an image is called all of at least 0.5."""
+    """Reads the answers of a model with ``classes``; with ``multi_label`` an image is called all of at least 0.5.
+
+    ``model_name`` is the one that verbose answers have to name; None takes all. Plain answers name none.
+    """
 
     classes: Sequence[str]
     multi_label: bool = False
+    model_name: str | None = None
 
     def read(self, text: str | bytes) -> list[Answer]:
-        """Return an answer per image; UnusableAnswer where the text is something else, an error for instance."""
+        """Return an answer per image; UnusableAnswer where the text is something else, an error for instance.
+
+        OtherModel where another model than ``model_name`` gave it.
+        """
         try:
             content = json.loads(text)
         except (ValueError, RecursionError):
@@ -42,9 +53,15 @@ class AnswerReader:
                 raise UnusableAnswer(
                     "the answer is an error" if "error" in content else "the answer has no predictions"
                 )
+            self._check_model(content.get("model"))
             return [self._verbose(item) for item in _listed(content["predictions"])]
         rows = _listed(content)
         return [self._plain(row) for row in (rows if isinstance(rows[0], list) else [rows])]
+
+    def _check_model(self, model: Any) -> None:
+        name = model.get("name") if isinstance(model, dict) else None
+        if self.model_name is not None and name is not None and name != self.model_name:
+            raise OtherModel(str(name))
 
     def _plain(self, row: Any) -> Answer:
         values = [_probability(value) for value in _listed(row)]

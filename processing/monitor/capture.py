@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from monitor.answers import Answer, AnswerReader, UnusableAnswer
+from monitor.answers import Answer, AnswerReader, OtherModel, UnusableAnswer
 from monitor.lines import files_below, numbered_lines
 from monitor.problems import Problems
 
@@ -22,7 +23,9 @@ JSON_TYPE = "application/json"
 SUFFIXES = (".jsonl", ".json")
 # Written beside the captures by whoever chose them, so that no input is ever empty.
 NOT_CAPTURES = frozenset({"window.json"})
-# Custom attributes that name the image, as in "s3_key=photos/1.jpg".
+# By which the deployment's own request is known; it shows one sample image, again and again.
+SMOKE_INFERENCE_ID = "imgpipe-smoke-test"
+# Custom attributes that name the image, as in "s3_key=photos/1.jpg"; a comma in a name is written %2C.
 KEY_ATTRIBUTES = ("s3_key", "key", "image")
 
 
@@ -39,11 +42,17 @@ class Inference:
 
 @dataclass
 class CaptureCounts:
-    """What the files held: lines that are not blank, and those of an earlier model version, which are left out."""
+    """What the files held: lines that are not blank, and which of them are left out.
+
+    ``earlier`` came before the live version was deployed, ``other_model`` was answered by another model,
+    ``smoke_tests`` were asked by deployments.
+    """
 
     files: int = 0
     lines: int = 0
     earlier: int = 0
+    other_model: int = 0
+    smoke_tests: int = 0
 
 
 class CaptureReader:
@@ -71,11 +80,17 @@ class CaptureReader:
             record = json.loads(line)
             data, event = record["captureData"], record["eventMetadata"]
             time = str(event.get("inferenceTime", ""))
+            if event.get("inferenceId") == SMOKE_INFERENCE_ID:
+                self.counts.smoke_tests += 1
+                return []
             if self._since is not None and moment(time) < self._since:
                 self.counts.earlier += 1
                 return []
             payloads = _payloads(data["endpointInput"])
             answers = self._answers.read(_content(data["endpointOutput"]))
+        except OtherModel:
+            self.counts.other_model += 1
+            return []
         except UnusableAnswer as error:
             self._problems.add("answer", place, str(error))
             return []
@@ -125,13 +140,16 @@ def _payloads(side: Any) -> list[bytes]:
 
 
 def _ids(event: dict[str, Any]) -> tuple[str, ...]:
-    """Return all by which ground truth may name the request: event id, inference id, the image's key."""
+    """Return all by which ground truth may name the request: event id, inference id, the image's key.
+
+    A key counts as it is written and with %2C and the like decoded, which a key with a comma needs.
+    """
     found = [str(event[name]) for name in ("eventId", "inferenceId") if event.get(name)]
     for attribute in event.get("customAttributes") or ():
         for part in str(attribute).split(","):
             name, _, value = part.strip().partition("=")
             if value and name in KEY_ATTRIBUTES:
-                found.append(value)
+                found += dict.fromkeys((value, unquote(value)))
     return tuple(found)
 
 

@@ -22,11 +22,19 @@ from monitor.problems import Problems
 from monitor.scores import Labelled, Summary
 from preprocess.decode import UnreadableImage, read_image
 
+# Of a hash: 96 bits, so that two images of ten million share one with a probability of less than 1e-15.
+LOOK_DIGITS = 24
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One distinct image of the window, without its pixels; ``unusual`` is its distance from the test images."""
+    """One distinct image of the window, without its pixels; ``unusual`` is its distance from the test images.
 
+    ``look`` is a hash of its pixels; ``ids`` are those of all its requests, by which labels may name it later.
+    """
+
+    look: str
+    ids: list[str]
     facts: ImageFacts
     answer: Answer
     truth: Labels | None
@@ -51,12 +59,12 @@ class Collection:
 
     @property
     def labelled(self) -> Labelled:
-        """Distinct images with ground truth."""
+        """Distinct images of the window with ground truth."""
         known = [sample for sample in self.samples if sample.truth is not None]
         return Labelled(len(known), sum(sample.right for sample in known))
 
-    def summary(self, classes: int) -> Summary:
-        """Return the window in numbers; it needs at least one sample."""
+    def summary(self, classes: int, labelled: Labelled) -> Summary:
+        """Return the window in numbers, with the images that labels are known of; it needs at least one sample."""
         called = np.zeros((len(self.samples), classes), np.bool_)
         for row, sample in zip(called, self.samples, strict=True):
             row[list(sample.answer.chosen)] = True
@@ -64,7 +72,7 @@ class Collection:
         return Summary(
             size=len(self.samples),
             predictions=summarise_predictions(called, confidence),
-            labelled=self.labelled,
+            labelled=labelled,
             **summarise_images(sample.facts for sample in self.samples),
         )
 
@@ -88,7 +96,7 @@ def collect(
         truth = ground_truth.of(inference.ids)
         file = hashlib.sha256(inference.payload).digest()
         if (known := seen.position(file)) is not None:
-            _label(found, known, truth)
+            _repeat(found, known, inference, truth)
             continue
         try:
             pixels = read_image(inference.payload, short_side=baseline.resize, crop=baseline.crop)
@@ -98,10 +106,10 @@ def collect(
         look = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
         if (known := seen.position(look)) is not None:
             seen.add(file, position=known)
-            _label(found, known, truth)
+            _repeat(found, known, inference, truth)
             continue
         seen.add(file, look, position=len(found.samples))
-        _add(found, inference, pixels, truth, unusualness)
+        _add(found, inference, pixels, look, truth, unusualness)
     return found
 
 
@@ -119,10 +127,17 @@ class _Seen:
 
 
 def _add(
-    found: Collection, inference: Inference, pixels: Pixels, truth: Labels | None, unusualness: Unusualness
+    found: Collection,
+    inference: Inference,
+    pixels: Pixels,
+    look: bytes,
+    truth: Labels | None,
+    unusualness: Unusualness,
 ) -> None:
     facts, position = image_facts(Image.fromarray(pixels)), len(found.samples)
     sample = Sample(
+        look=look.hex()[:LOOK_DIGITS],
+        ids=list(inference.ids),
         facts=facts,
         answer=inference.answer,
         truth=truth,
@@ -135,8 +150,9 @@ def _add(
     found.most_unusual.offer(sample.unusual, pixels, position)
 
 
-def _label(found: Collection, position: int, truth: Labels | None) -> None:
+def _repeat(found: Collection, position: int, inference: Inference, truth: Labels | None) -> None:
     sample = found.samples[position]
+    sample.ids.extend(inference.ids)
     if truth is not None and sample.truth is None:
         found.samples[position] = Sample(**{**vars(sample), "truth": truth})
 

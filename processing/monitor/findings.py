@@ -20,7 +20,10 @@ NORMAL = 1.959964
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Arguments: names for the reader, the window in ISO 8601 and UTC, and how many distinct images it needs."""
+    """Arguments: names for the reader, the window in ISO 8601 and UTC, and how many distinct images it needs.
+
+    ``model_name`` is what the live version's verbose answers call themselves, None where that is not known.
+    """
 
     endpoint: str
     version: str
@@ -28,17 +31,22 @@ class Options:
     end: str
     since: str | None
     min_records: int
+    model_name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """Options, inputs and results; without enough images there are no scores, without any no summary."""
+    """Options, inputs and results; without enough images there are no scores, without any no summary.
+
+    ``labelled`` are the images with ground truth, of this window and of the earlier ones whose answers are kept.
+    """
 
     options: Options
     baseline: Baseline
     counts: CaptureCounts
     collection: Collection
     summary: Summary | None
+    labelled: Labelled
     scores: list[Score]
     history: list[Point]
     problems: Problems
@@ -59,11 +67,6 @@ class Findings:
     def drift_score(self) -> float | None:
         """The largest score in thresholds: above 1 is drift."""
         return max((score.ratio for score in self.scores), default=None)
-
-    @property
-    def labelled(self) -> Labelled:
-        """Images with ground truth."""
-        return self.collection.labelled
 
 
 def wilson_interval(labelled: Labelled) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,8 +29,12 @@ class GroundTruth:
     labels: dict[str, Labels] = field(default_factory=dict)
 
     def of(self, ids: Sequence[str]) -> Labels | None:
-        """Return the labels of the first id that is known, or None."""
-        return next((self.labels[id_] for id_ in ids if id_ in self.labels), None)
+        """Return the labels of the first id that is known, or None.
+
+        The only image of a request may be named with its index too.
+        """
+        names = (name for id_ in ids for name in (id_, f"{id_}#0"))
+        return next((self.labels[name] for name in names if name in self.labels), None)
 
 
 def read_ground_truth(folder: Path, *, classes: Sequence[str], problems: Problems) -> GroundTruth:
@@ -57,8 +62,10 @@ def read_ground_truth(folder: Path, *, classes: Sequence[str], problems: Problem
 
 def _csv(path: Path, name: str, problems: Problems) -> list[tuple[str, dict[str, Any]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        return [(f"{name}:{number}", row) for number, row in enumerate(csv.DictReader(text.splitlines()), start=2)]
+        text = path.read_bytes().decode("utf-8-sig")
+        # Not by lines: a quoted key may hold what splitlines takes for the end of one.
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        return [(f"{name}:{reader.line_num}", row) for row in reader]
     except (ValueError, csv.Error) as error:
         problems.add("label", name, f"no CSV: {error}")
         return []

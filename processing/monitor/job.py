@@ -15,6 +15,8 @@ from monitor.findings import Findings, Options
 from monitor.ground_truth import read_ground_truth
 from monitor.history import read_history
 from monitor.monitor_json import monitor_json
+from monitor.predictions import FILE as PREDICTIONS
+from monitor.predictions import all_labelled, prediction_lines, read_predictions
 from monitor.problems import Problems
 from monitor.report import render
 from monitor.scores import compare
@@ -31,7 +33,7 @@ class Inputs:
 
 
 def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
-    """Compare the window with the baseline, write monitor.json and monitor.html, both or neither.
+    """Compare the window with the baseline, write monitor.json, monitor.html and predictions.jsonl, all or none.
 
     ContainerError where the baseline cannot be read, or there are captured lines and all of them are damaged.
     """
@@ -40,13 +42,15 @@ def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
     ground_truth = read_ground_truth(inputs.ground_truth, classes=baseline.classes, problems=problems)
     reader = CaptureReader(
         inputs.capture,
-        answers=AnswerReader(classes=baseline.classes, multi_label=baseline.multi_label),
+        answers=AnswerReader(classes=baseline.classes, multi_label=baseline.multi_label, model_name=options.model_name),
         problems=problems,
         since=options.since,
     )
     collection = collect(reader.inferences(), baseline=baseline, ground_truth=ground_truth, problems=problems)
     _check_any_line(reader, problems, inputs.capture)
-    summary = collection.summary(len(baseline.classes)) if collection.samples else None
+    earlier = read_predictions(inputs.history, version=options.version, classes=baseline.classes, problems=problems)
+    labelled = all_labelled(collection, earlier, ground_truth)
+    summary = collection.summary(len(baseline.classes), labelled) if collection.samples else None
     enough = summary is not None and summary.size >= options.min_records
     findings = Findings(
         options=options,
@@ -54,14 +58,21 @@ def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
         counts=reader.counts,
         collection=collection,
         summary=summary,
+        labelled=labelled,
         scores=compare(summary, baseline) if summary is not None and enough else [],
         history=read_history(inputs.history, before=options.end, problems=problems),
         problems=problems,
     )
+    _write(findings, destination)
+    return findings
+
+
+def _write(findings: Findings, destination: Path) -> None:
+    lines = prediction_lines(findings.collection, version=findings.options.version, classes=findings.baseline.classes)
     with AtomicFiles() as files:
+        files.open(destination / PREDICTIONS).writelines(lines)
         files.open(destination / "monitor.html").write(render(findings).encode())
         files.open(destination / "monitor.json").write(json_bytes(monitor_json(findings)))
-    return findings
 
 
 def _check_any_line(reader: CaptureReader, problems: Problems, folder: Path) -> None:

@@ -46,6 +46,8 @@ def _records(findings: Findings) -> dict[str, int]:
         "files": counts.files,
         "lines": counts.lines,
         "earlier_version": counts.earlier,
+        "other_model": counts.other_model,
+        "smoke_tests": counts.smoke_tests,
         "images": collection.images,
         "distinct_images": len(collection.samples),
         "needed": findings.options.min_records,
@@ -59,6 +61,7 @@ def _accuracy(findings: Findings) -> dict[str, Any] | None:
     low, high = wilson_interval(labelled)
     return {
         "labelled": labelled.size,
+        "labelled_in_window": findings.collection.labelled.size,
         "right": labelled.right,
         "live": rounded(labelled.right / labelled.size),
         "interval": [rounded(low), rounded(high)],

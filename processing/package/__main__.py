@@ -38,10 +38,14 @@ def _options() -> Options:
         default=DEFAULT_MAX_ACCURACY_DROP,
         help="accuracy on the test set that int8 may cost, 0 to 1; where it costs as much or more, fp32 is packaged",
     )
+    parser.add_argument(
+        "--min-accuracy", type=fraction, default=0.0, help="accuracy on the test set that int8 must have, 0 to 1"
+    )
     given = parser.parse_args()
     return Options(
         precision=given.precision,
         max_accuracy_drop=given.max_accuracy_drop,
+        min_accuracy=given.min_accuracy,
         network=Network(num_layers=given.num_layers, image_shape=given.image_shape),
     )
 

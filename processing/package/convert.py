@@ -58,6 +58,7 @@ def convert(model: Model, inputs: Inputs, options: Options, *, classes: list[str
         fp32,
         requested=options.precision,
         max_accuracy_drop=options.max_accuracy_drop,
+        min_accuracy=options.min_accuracy,
         test=inputs.test_records,
         validation=inputs.validation_records,
     )

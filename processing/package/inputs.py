@@ -36,8 +36,9 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """In which precision to serve, what accuracy int8 may cost, and what the training job was asked for."""
+    """In which precision to serve, what accuracy int8 may cost and must have, what the training job was asked for."""
 
     precision: str
     max_accuracy_drop: float
+    min_accuracy: float = 0.0
     network: Network

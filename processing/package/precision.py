@@ -37,11 +37,13 @@ def choose(
     *,
     requested: str,
     max_accuracy_drop: float,
+    min_accuracy: float = 0.0,
     test: Path,
     validation: Path,
 ) -> Chosen:
     """Return the quantised model where it was asked for and loses less than ``max_accuracy_drop`` on the test records.
 
+    Nor may it fall below ``min_accuracy``, which the trained model had to reach.
     ``exported`` is the fp32 model, ``answers`` are its answers to the records ``test``. The quantised one is calibrated
     on the records ``validation`` alone: on test records it would be measured on what it was fitted to.
     """
@@ -55,7 +57,8 @@ def choose(
     content = quantize(exported, images)
     found = OnnxModel(content).predict(test, answers.labels)
     (before, total), (after, _) = right_answers(answers), right_answers(found)
-    if before - after < max_accuracy_drop * total:
+    cheap, enough = before - after < max_accuracy_drop * total, after >= min_accuracy * total
+    if cheap and enough:
         return Chosen(
             requested=requested,
             precision=INT8,
@@ -67,7 +70,7 @@ def choose(
         )
     reason = (
         f"{INT8} lowers the accuracy on the test records from {accuracy(answers):.4f} to {accuracy(found):.4f}; "
-        f"it has to lose less than {max_accuracy_drop:g}"
+        + (f"a model needs {min_accuracy:g}" if cheap else f"it has to lose less than {max_accuracy_drop:g}")
     )
     return _without_int8(fp32, reason, int8=found, int8_bytes=len(content))
 

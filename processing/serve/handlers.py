@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from itertools import islice
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from starlette.requests import Request
@@ -19,8 +19,8 @@ from serve import answers
 from serve.body import read_body
 from serve.classifier import Classifier
 from serve.errors import SERVICE_UNAVAILABLE, RefusedRequest
-from serve.limits import MAX_REQUESTS, MEBIBYTE, TRANSFORM_MEGABYTES, Limits
-from serve.requests import CUSTOM_ATTRIBUTES, ReadImage, images_of, wants_verbose
+from serve.limits import ANSWER_SECONDS, MAX_REQUESTS, MEBIBYTE, TRANSFORM_MEGABYTES, Limits
+from serve.requests import CUSTOM_ATTRIBUTES, WantedImage, images_of, wants_verbose
 
 # Images of a list that go through the network together: enough to be fast, few enough to let others in between.
 BATCH_SIZE = 8
@@ -72,14 +72,26 @@ class Handlers:
             return _json_response(answers.verbose(rows, facts, name=self._name))
         return _json_response(answers.plain(rows, several=wanted.several))
 
-    async def _classify(self, request: Request, images: Sequence[ReadImage]) -> list[answers.Row]:
+    async def _classify(self, request: Request, images: Sequence[WantedImage]) -> list[answers.Row]:
         rows: list[answers.Row] = []
-        waiting = iter(images)
-        while batch := list(islice(waiting, BATCH_SIZE)):
+        deadline = time.monotonic() + ANSWER_SECONDS
+        for batch in _batches(images):
             if rows and await request.is_disconnected():
                 raise RefusedRequest("disconnected", "the client has gone")
-            rows.extend(np.asarray(row) for row in await self._classifier.classify(batch))
+            rows.extend(np.asarray(row) for row in await self._classifier.classify(batch, deadline=deadline))
         return rows
+
+
+def _batches(images: Sequence[WantedImage]) -> Iterator[list[WantedImage]]:
+    """Yield a few images at a time; a large one alone, for whoever asked may go away while it is decoded."""
+    batch: list[WantedImage] = []
+    for image in images:
+        if batch and (image.large or batch[-1].large or len(batch) == BATCH_SIZE):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
 
 
 def _json_response(content: bytes) -> Response:

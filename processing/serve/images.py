@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import AbstractContextManager, nullcontext
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -25,8 +22,6 @@ CUT_OFF = ("truncated", "premature end", "no whole image header")
 TOO_MANY = ("more than the limit", "too long for its width", "although a WebP", "more than a BMP", "scans of")
 RIFF_HEADER = 8
 
-_one_large_image = threading.Lock()
-
 
 def read_tensor(data: bytes, facts: Facts) -> Tensor:
     """Return (3, H, W) float32, raw 0..255 RGB, as training read a record of this image.
@@ -38,15 +33,29 @@ def read_tensor(data: bytes, facts: Facts) -> Tensor:
     if not data:
         raise RefusedRequest("empty", "the image is empty: send the bytes of an image file")
     try:
-        height, width = size_of(data)
-        with _turn(height, width, facts.resize):
-            pixels = read_image(data, short_side=facts.resize, crop=facts.crop, convert_icc=facts.convert_icc)
+        _check_size(*size_of(data))
+        pixels = read_image(data, short_side=facts.resize, crop=facts.crop, convert_icc=facts.convert_icc)
     except UnreadableImage as error:
         raise _refusal(data, str(error)) from None
     _, rows, columns = facts.image_shape
     top, left = (pixels.shape[0] - rows) // 2, (pixels.shape[1] - columns) // 2
     centre = pixels[top : top + rows, left : left + columns]
     return np.ascontiguousarray(centre.transpose(2, 0, 1), dtype=np.float32)
+
+
+def pixels_to_decode(data: bytes, facts: Facts) -> int:
+    """Return how many pixels the image has by its header, or will have where scaling makes it large.
+
+    0 for what `read_tensor` refuses by the header alone.
+    """
+    try:
+        height, width = size_of(data)
+        _check_size(height, width)
+    except (UnreadableImage, RefusedRequest):
+        return 0
+    scaled_height, scaled_width = scaled_size(height, width, facts.resize)
+    scaled = scaled_height * scaled_width
+    return max(height * width, scaled if scaled > LARGE_PIXELS else 0)
 
 
 def load_formats() -> None:
@@ -62,8 +71,7 @@ def load_formats() -> None:
     cv2.setNumThreads(1)
 
 
-def _turn(height: int, width: int, short_side: int) -> AbstractContextManager[object]:
-    """Check the number of pixels, and let large images be decoded one after the other only."""
+def _check_size(height: int, width: int) -> None:
     if min(height, width) < 1:
         raise RefusedRequest("damaged_image", f"the image says that it has {width}x{height} pixels")
     if height * width > MAX_PIXELS:
@@ -72,9 +80,6 @@ def _turn(height: int, width: int, short_side: int) -> AbstractContextManager[ob
             f"{width}x{height} pixels are more than the limit of {MAX_PIXELS}: scale the image down first",
             status=TOO_LARGE,
         )
-    scaled_height, scaled_width = scaled_size(height, width, short_side)
-    large = max(height * width, scaled_height * scaled_width) > LARGE_PIXELS
-    return _one_large_image if large else nullcontext()
 
 
 def _refusal(data: bytes, reason: str) -> RefusedRequest:

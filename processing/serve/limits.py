@@ -12,6 +12,8 @@ MEBIBYTE = 1024**2
 DEFAULT_PAYLOAD_BYTES = 6 * MEBIBYTE
 # A phone's largest photograph. The packer takes more, but has a machine to itself.
 MAX_PIXELS = 50_000_000
+# Of all images of a list: a small body may declare very many, which would keep the machine from other requests.
+MAX_REQUEST_PIXELS = 100_000_000
 # From here on images are decoded one at a time: a picture of MAX_PIXELS may take 600 MB while it is decoded.
 LARGE_PIXELS = 12_500_000
 MAX_IMAGES = 1000
@@ -19,6 +21,8 @@ MAX_IMAGES = 1000
 MAX_REQUESTS = 128
 # SageMaker gives up a request after 60 seconds; a body that is still not here by then has no reader any more.
 BODY_SECONDS = 60.0
+# Nor has the answer, so what still waits for its turn by then is not begun any more.
+ANSWER_SECONDS = 60.0
 # The most that a transform job may have under way: MaxConcurrentTransforms times MaxPayloadInMB.
 # Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 TRANSFORM_MEGABYTES = 100

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from serve.errors import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, RefusedRequest
 from serve.facts import Facts
-from serve.images import Tensor, read_tensor
-from serve.limits import MAX_IMAGES
+from serve.images import Tensor, pixels_to_decode, read_tensor
+from serve.limits import LARGE_PIXELS, MAX_IMAGES, MAX_REQUEST_PIXELS
 
 # What the bytes are decides how they are read, as in packing; the built-in algorithm's image has the same three types.
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "application/x-image")
@@ -22,19 +22,28 @@ JSON_TYPE: Final = "application/json"
 DEFAULT_TYPE: Final = "application/x-image"
 CUSTOM_ATTRIBUTES: Final = "x-amzn-sagemaker-custom-attributes"
 
-ReadImage = Callable[[], Tensor]
+
+@dataclass(frozen=True, kw_only=True)
+class WantedImage:
+    """An image to classify: ``read`` decodes it, which is much work where it is ``large``."""
+
+    read: Callable[[], Tensor]
+    large: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Images to classify, each as a function that reads it; ``several``: a list was sent, so a list is answered."""
+    """Images to classify; ``several``: a list was sent, so a list is answered."""
 
-    images: Sequence[ReadImage]
+    images: Sequence[WantedImage]
     several: bool
 
 
 def images_of(body: bytes, content_type: str, facts: Facts) -> Wanted:
-    """Return what a body holds; RefusedRequest for an unknown type, an empty body or JSON of another form."""
+    """Return what a body holds; RefusedRequest for an unknown type, an empty body or JSON of another form.
+
+    Images that declare too many pixels together are refused here too, before one of them is decoded.
+    """
     kind = content_type.partition(";")[0].strip().lower() or DEFAULT_TYPE
     if kind not in (*IMAGE_TYPES, JSON_TYPE):
         known = ", ".join((*IMAGE_TYPES, JSON_TYPE))
@@ -43,9 +52,9 @@ def images_of(body: bytes, content_type: str, facts: Facts) -> Wanted:
     if not body:
         raise RefusedRequest("empty", "the body is empty: send an image, or a JSON list of base64 texts")
     if kind == JSON_TYPE:
-        texts = _listed(body)
-        return Wanted(images=[_listed_image(text, index, facts) for index, text in enumerate(texts)], several=True)
-    return Wanted(images=[lambda: read_tensor(body, facts)], several=False)
+        return Wanted(images=_listed_images(_listed(body), facts), several=True)
+    large = pixels_to_decode(body, facts) > LARGE_PIXELS
+    return Wanted(images=[WantedImage(read=lambda: read_tensor(body, facts), large=large)], several=False)
 
 
 def wants_verbose(custom_attributes: str) -> bool:
@@ -69,7 +78,28 @@ def _listed(body: bytes) -> list[Any]:
     return content
 
 
-def _listed_image(text: Any, index: int, facts: Facts) -> ReadImage:
+def _listed_images(texts: Sequence[Any], facts: Facts) -> list[WantedImage]:
+    images: list[WantedImage] = []
+    together = 0
+    for index, text in enumerate(texts):
+        pixels = _pixels(text, facts)
+        together += pixels
+        if together > MAX_REQUEST_PIXELS:
+            message = f"the images up to number {index} have {together} pixels, {MAX_REQUEST_PIXELS} are allowed"
+            raise RefusedRequest("too_many_pixels", f"{message}: send several requests", status=TOO_LARGE)
+        images.append(WantedImage(read=_reader(text, index, facts), large=pixels > LARGE_PIXELS))
+    return images
+
+
+def _pixels(text: Any, facts: Facts) -> int:
+    """Return 0 for what is no image: reading it says why, in the order of the list."""
+    try:
+        return pixels_to_decode(_decoded(text), facts)
+    except RefusedRequest:
+        return 0
+
+
+def _reader(text: Any, index: int, facts: Facts) -> Callable[[], Tensor]:
     def read() -> Tensor:
         try:
             return read_tensor(_decoded(text), facts)

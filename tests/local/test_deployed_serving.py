@@ -44,9 +44,12 @@ class Fleets:
 
     def invoke(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> Answer:
         json_type = {"Content-Type": "application/json", "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+        if not self.requests:
+            content = {"Message": f"Endpoint {endpoint} of account 123456789012 not found."}
+            return 400, {**json_type, "X-Amzn-ErrorType": "ValidationError"}, json.dumps(content).encode()
         if body == b"nonsense":
             message = json.dumps(REFUSAL)
-            content = {"Message": "Received client error (400)", "OriginalMessage": message, "OriginalStatusCode": 400}
+            content = {"Message": "Received client error (400)", "OriginalMessage": message}
             return 424, {**json_type, "X-Amzn-ErrorType": "ModelError"}, json.dumps(content).encode()
         [fleet] = [name for name, share in self.shares.items() if share == 1]
         ranked = [{"label": "blue", "probability": 0.9}, {"label": "red", "probability": 0.1}]
@@ -162,6 +165,8 @@ def test_a_version_of_earlier_days_is_approved_and_not_served(
 ) -> None:
     account.client("sagemaker").create_model_package(
         ModelPackageGroupName=outputs["ModelPackageGroupName"],
+        ModelApprovalStatus="PendingManualApproval",
+        CustomerMetadataProperties={"content_hash": "sha256:a"},
         InferenceSpecification={"Containers": [{"Image": "image:1"}], **TYPES},
     )
     assert imgpipe_here("approve", "1")[::2] == (0, "")

@@ -66,7 +66,7 @@ def test_a_folder_becomes_a_registered_model(imgpipe: CommandLine, digits: Path,
         "version": 1,
         "approval_status": "PendingManualApproval",
     }
-    names = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "Register"]
+    names = ["Resolve", "Preprocess", "Train", "Evaluate", "Gate", "Package", "SmokeTest", "Register"]
     assert [step["name"] for step in summary["steps"]] == names
     assert {step["status"] for step in summary["steps"]} == {"Succeeded"}
     assert 0 < summary["peak_memory_bytes"] < 2 * 2**30

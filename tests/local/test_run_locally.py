@@ -59,7 +59,7 @@ def run(project: Path, mxnet_python: Path, tmp_path_factory: pytest.TempPathFact
             data=data,
             project=project,
             home=tmp_path_factory.mktemp("home"),
-            interpreters={"imaging": Path(sys.executable), "mxnet": mxnet_python},
+            interpreters={**dict.fromkeys(("imaging", "serve"), Path(sys.executable)), "mxnet": mxnet_python},
             parameters=SMALL | parameters,
             runtime="process",
         )

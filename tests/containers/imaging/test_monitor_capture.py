@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from captured import CLASSES, one_image, record, several_images, write_lines
+from captured import CLASSES, one_image, prediction, record, several_images, write_lines
 from pictures import encoded, noisy
 
 from monitor.answers import AnswerReader, UnusableAnswer
@@ -17,9 +17,12 @@ from monitor.problems import Problems
 PHOTOS = [(encoded(noisy(20, 16, seed=seed)), seed % 2) for seed in range(12)]
 
 
-def _read(folder: Path, *, since: str | None = None) -> tuple[list[Inference], CaptureReader, Problems]:
+def _read(
+    folder: Path, *, since: str | None = None, model_name: str | None = None
+) -> tuple[list[Inference], CaptureReader, Problems]:
     problems = Problems()
-    reader = CaptureReader(folder, answers=AnswerReader(classes=CLASSES), problems=problems, since=since)
+    answers = AnswerReader(classes=CLASSES, model_name=model_name)
+    reader = CaptureReader(folder, answers=answers, problems=problems, since=since)
     return list(reader.inferences()), reader, problems
 
 
@@ -81,6 +84,34 @@ def test_requests_to_an_earlier_version_are_left_out(tmp_path: Path) -> None:
     found, reader, problems = _read(tmp_path, since="2026-01-31T03:00:00Z")
     assert [inference.ids[0] for inference in found] == ["3", "4", "5"]
     assert (reader.counts.lines, reader.counts.earlier, problems.total) == (6, 3, 0)
+
+
+def test_requests_of_deployments_are_left_out(tmp_path: Path) -> None:
+    smoke = one_image("smoke", PHOTOS[1], inferenceId="imgpipe-smoke-test")
+    write_lines(tmp_path / "a.jsonl", [one_image("1", PHOTOS[0], inferenceId="mine"), smoke])
+    found, reader, problems = _read(tmp_path)
+    assert [inference.ids[0] for inference in found] == ["1"]
+    assert (reader.counts.lines, reader.counts.smoke_tests, problems.total) == (2, 1, 0)
+
+
+def test_answers_of_another_model_are_left_out(tmp_path: Path) -> None:
+    """As while traffic is shifted: the answer says who gave it, a plain one does not."""
+    answers = [
+        json.dumps({"predictions": [prediction(PHOTOS[index])], "model": {"name": name}})
+        for index, name in enumerate(("v3", "v4"))
+    ]
+    records = [one_image(f"e{index}", PHOTOS[index], output=text) for index, text in enumerate(answers)]
+    write_lines(tmp_path / "a.jsonl", [*records, one_image("plain", PHOTOS[2])])
+    found, reader, problems = _read(tmp_path, model_name="v4")
+    assert [inference.ids[0] for inference in found] == ["e1", "plain"]
+    assert (reader.counts.other_model, problems.total) == (1, 0)
+    assert len(_read(tmp_path)[0]) == 3
+
+
+def test_a_key_with_a_comma_is_written_encoded(tmp_path: Path) -> None:
+    attributes = ["verbose=true,s3_key=photos/a%2Cb.jpg"]
+    write_lines(tmp_path / "a.jsonl", [one_image("event", PHOTOS[0], customAttributes=attributes)])
+    assert _read(tmp_path)[0][0].ids == ("event", "photos/a%2Cb.jpg", "photos/a,b.jpg")
 
 
 DAMAGED = {

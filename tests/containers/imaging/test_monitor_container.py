@@ -43,7 +43,7 @@ def test_a_run_writes_both_files_and_prints_the_scores(root: Path) -> None:
     assert "verdict=no_drift" in done.stdout
     assert done.stdout.splitlines()[-1] == "loaded []"
     output = root / "processing" / "output" / "monitor"
-    assert sorted(path.name for path in output.iterdir()) == ["monitor.html", "monitor.json"]
+    assert sorted(path.name for path in output.iterdir()) == ["monitor.html", "monitor.json", "predictions.jsonl"]
     assert json.loads((output / "monitor.json").read_text())["window"] == {"start": START, "end": END, "since": None}
 
 

@@ -54,6 +54,65 @@ def test_accuracy_of_labelled_images(scene: Scene, form: str) -> None:
     assert "of 40 labelled images were answered right" in scene.page()
 
 
+def _label(scene: Scene, *ids: str, label: str = CLASSES[0]) -> None:
+    write_lines(scene.inputs.ground_truth / "a.jsonl", [{"event_id": id_, "label": label} for id_ in ids])
+
+
+def _keep(scene: Scene, hour: str) -> None:
+    """What a run wrote becomes the history of the next."""
+    folder = scene.inputs.history / hour
+    folder.mkdir(parents=True)
+    for name in ("monitor.json", "predictions.jsonl"):
+        (scene.output / name).rename(folder / name)
+
+
+def test_labels_of_earlier_windows_count_for_the_version_that_answered(scene: Scene) -> None:
+    scene.capture([*scene.live[:60], scene.live[0]])  # e60 shows the image of e0 again
+    scene.run()
+    _keep(scene, "2026-01-31T00")
+    scene.capture(scene.live[60:120])
+    (scene.inputs.capture / "2026/01/31/12/one.jsonl").rename(scene.inputs.capture / "two.jsonl")
+    text = (scene.inputs.capture / "two.jsonl").read_text().replace('"eventId": "e', '"eventId": "f')
+    (scene.inputs.capture / "two.jsonl").write_text(text)
+    _label(scene, "e0", "e1", "e2", "e60", "f5")
+    shown = [*scene.live[:3], scene.live[65]]
+    right = sum(probabilities(photo)[0] > 0.5 for photo in shown)
+    assert scene.run().labelled == Labelled(4, right)
+    assert scene.result()["accuracy"]["labelled_in_window"] == 1
+    kept = scene.inputs.history / "2026-01-31T00" / "predictions.jsonl"
+    kept.write_text(kept.read_text().replace('"version":"3"', '"version":"2"'))
+    assert scene.run().labelled == Labelled(1, int(probabilities(scene.live[65])[0] > 0.5))
+
+
+def test_an_image_that_was_seen_in_two_windows_counts_once(scene: Scene) -> None:
+    scene.capture(scene.live[:60])
+    scene.run()
+    _keep(scene, "2026-01-31T00")
+    _label(scene, "e3")
+    assert scene.run().labelled == Labelled(1, int(probabilities(scene.live[3])[0] > 0.5))
+
+
+def test_damaged_predictions_are_named(scene: Scene) -> None:
+    scene.capture(scene.live[:60])
+    write_lines(scene.inputs.history / "predictions.jsonl", ["{", '{"version": "3"}', '{"version": "2"}'])
+    assert scene.run().problems.counts == {"history": 2}
+
+
+def test_the_only_image_of_a_request_may_be_named_with_its_index(scene: Scene) -> None:
+    scene.capture(scene.live[:60])
+    write_lines(scene.inputs.ground_truth / "a.jsonl", [{"event_id": "e3", "index": 0, "label": CLASSES[0]}])
+    assert scene.run().labelled.size == 1
+
+
+def test_csv_with_line_separators_within_a_field(tmp_path: Path) -> None:
+    text = f'image,label\r\n"a\u2028b.jpg",{CLASSES[0]}\r\n"two\nlines",{CLASSES[1]}\r\nplain,car\r\n'
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    problems = Problems()
+    found = read_ground_truth(tmp_path, classes=CLASSES, problems=problems)
+    assert found.labels == {"a\u2028b.jpg": frozenset({0}), "two\nlines": frozenset({1})}
+    assert problems.places == ["a.csv:5: label 'car' is no class of the model"]
+
+
 def test_a_fall_of_accuracy_is_drift(scene: Scene) -> None:
     scene.capture(scene.live[:120])
     lines = [{"event_id": f"e{index}", "label": CLASSES[index % 2]} for index in range(120)]

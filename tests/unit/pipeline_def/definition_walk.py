@@ -26,7 +26,13 @@ FILES = {
         "training_artifact_sha256": "ab" * 32,
         "content_hash": "sha256:" + "cd" * 32,
         "num_classes": 3,
-        "serving": {"model_sha256": "ef" * 32, "precision": "fp32", "image_shape": "3x64x64", "resize": "64"},
+        "serving": {
+            "model_sha256": "ef" * 32,
+            "precision": "fp32",
+            "accuracy": 0.91,
+            "image_shape": "3x64x64",
+            "resize": "64",
+        },
     },
 }
 

@@ -111,7 +111,12 @@ def test_an_execution_chooses_how_precise_the_served_model_is(definition: str) -
     changed = {"ModelPrecision": "int8", "MaxAccuracyDrop": "0.02"}
     package = resolved_steps(definition, overrides=changed)["Package"]["Arguments"]
     options = ["--precision", "int8", "--max-accuracy-drop", "0.02"]
-    assert package["AppSpecification"]["ContainerArguments"][4:] == options
+    assert package["AppSpecification"]["ContainerArguments"][4:8] == options
+
+
+def test_what_the_gate_asks_holds_for_a_quantised_model_too(own: str) -> None:
+    package = resolved_steps(own, overrides={"AccuracyThreshold": "0.87"})["Package"]["Arguments"]
+    assert package["AppSpecification"]["ContainerArguments"][8:] == ["--min-accuracy", "0.87"]
 
 
 def test_the_base_model_is_the_newest_approved_one_unless_told_otherwise(retrain: str, own: str) -> None:

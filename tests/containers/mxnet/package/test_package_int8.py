@@ -108,6 +108,21 @@ def test_a_drop_as_large_as_the_limit_is_too_large(job: Job) -> None:
     assert (first.precision, at, above) == ("fp32", "fp32", "int8")
 
 
+def test_int8_below_what_the_gate_asks_is_not_served(job: Job) -> None:
+    answers = OnnxModel(exported(job)).predict(job.inputs.test_records, labels(job))
+    common: dict[str, Any] = {"test": job.inputs.test_records, "validation": job.inputs.validation_records}
+    found = choose(exported(job), answers, requested="int8", max_accuracy_drop=1, **common)
+    assert (found.precision, found.int8 is not None) == ("int8", True)
+    reached = int(found.answers.correct.sum()) / len(answers.labels)
+    at, above = (
+        choose(exported(job), answers, requested="int8", max_accuracy_drop=1, min_accuracy=least, **common)
+        for least in (reached, reached + 1e-6)
+    )
+    assert (at.precision, above.precision) == ("int8", "fp32")
+    assert above.reason is not None
+    assert "a model needs" in above.reason
+
+
 @pytest.mark.parametrize("there", ["no folder", "no file", "no record"])
 def test_without_validation_records(job: Job, there: str) -> None:
     path = job.inputs.validation_records
