@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -23,6 +20,7 @@ from imgpipe.commands.predict import predict
 from imgpipe.commands.serve import serve
 from imgpipe.commands.transform import transform
 from imgpipe.errors import CommandError
+from imgpipe.interruption import STOPPED, end_stopped, interrupted_by_signals
 from imgpipe.options import Environment, Local, Params, Pipeline, PipelineChoice, RuntimeChoice
 from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, check_environment, parse_parameters
 from local.errors import LocalRunError, explain_os_error
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from imgpipe.versions import ModelVersion
 
 FAILED = 1
-STOPPED = 130  # 128 + SIGINT, as a shell reports it
 
 app = typer.Typer(
     help="Image classification on Amazon SageMaker as code.",
@@ -94,7 +91,7 @@ def run(
         runtime=runtime.value,
         pipeline=pipeline.value,
     )
-    with _interrupted_by_signals(), progress.showing():
+    with interrupted_by_signals(), progress.showing():
         result = run_locally(request, observer=progress)
     print_summary(console, result.summary, result.directory)
     if mlflow:
@@ -102,7 +99,7 @@ def run(
         track(store, directory=result.directory, summary=result.summary, parameters=result.parameters)
         _say(f"Tracked: {store.command}")
     if result.summary["status"] == "Stopped":
-        _end(f"stopped, what had been done is in {result.directory}", STOPPED)
+        end_stopped(result.directory)
     if result.summary["status"] == "Failed":
         message = f"{result.summary['failure_reason']} (logs: {result.directory / 'logs'})"
         raise CommandError(message) from result.error
@@ -225,21 +222,6 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError):
         return f"error: {explain_os_error(error)}", FAILED
     return f"error: internal error, `imgpipe --debug ...` shows the traceback: {error!r}", FAILED
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """While open, being ended or losing the terminal is the same as Ctrl-C: containers are stopped, states recorded."""
-    earlier = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL  # else the caller wants it otherwise, as nohup does
-    }
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

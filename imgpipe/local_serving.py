@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from imgpipe.errors import CommandError
+from imgpipe.interruption import interrupted_by_signals
 from imgpipe.lines import say
 from imgpipe.project import HOME, INTERPRETERS, ROOT, environment_settings
 from local.serving import ServingObserver, ServingRequest, ServingResult
@@ -49,7 +50,8 @@ def deployed_locally(
     env: str, console: Console, deploy: Callable[[ServingRequest, ServingObserver], ServingResult]
 ) -> ServingResult:
     """Carries a deployment out and prints its progress and what was notified."""
-    result = deploy(serving_request(env), StateLines(console))
+    with interrupted_by_signals():
+        result = deploy(serving_request(env), StateLines(console))
     for subject, message in result.notifications:
         say(console, f"Notification: {subject}\n  {message}")
     return result

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -57,8 +56,6 @@ class MonitoringStack(EnvironmentStack):
             specs=alarm_specs(settings, state_machine_arns=machines),
             topic=self._topic,
         )
-        if settings.monitoring.retrain_on_drift:
-            self._build_retraining(alarms.by_name["drift"])
         body = dashboard_body(
             settings,
             region=self.region,
@@ -90,6 +87,7 @@ class MonitoringStack(EnvironmentStack):
             artifact_bucket=artifact_bucket,
             repository_arn=image.repository.repository_arn,
         ).role
+        retrain = self._build_retraining()
         return MonitorMachine(
             self,
             "Machine",
@@ -101,23 +99,13 @@ class MonitoringStack(EnvironmentStack):
                 job_role_arn=job_role.role_arn,
                 bucket=artifact_bucket,
                 topic_arn=self._topic.topic_arn,
+                start_retrain_arn=retrain.function_arn if retrain else None,
             ),
-            select_window=select.function,
+            functions=[select.function, *([retrain] if retrain else [])],
             job_role=job_role,
         )
 
-    def _build_retraining(self, alarm: cloudwatch.Alarm) -> None:
-        start = StartRetrainFunction(self, "Retrain", settings=self._settings, topic_arn=self._topic.topic_arn)
-        rule = events.Rule(
-            self,
-            "OnDrift",
-            rule_name=f"{self._settings.prefix}-drift",
-            description="Starts retraining when the drift alarm fires",
-            event_pattern=events.EventPattern(
-                source=["aws.cloudwatch"],
-                detail_type=["CloudWatch Alarm State Change"],
-                resources=[alarm.alarm_arn],
-                detail={"state": {"value": ["ALARM"]}},
-            ),
-        )
-        rule.add_target(targets.LambdaFunction(start.function))
+    def _build_retraining(self) -> lambda_.IFunction | None:
+        if not self._settings.monitoring.retrain_on_drift:
+            return None
+        return StartRetrainFunction(self, "Retrain", settings=self._settings, topic_arn=self._topic.topic_arn).function

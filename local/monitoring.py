@@ -73,7 +73,8 @@ def monitor_locally(request: MonitoringRequest, *, say: Callable[[str], None]) -
             # The next whole hour, so that what was asked just now counts.
             wished = {
                 "end": (now + timedelta(hours=1)).isoformat(),
-                "since": datetime.fromtimestamp(live.stat().st_mtime, timezone.utc).isoformat(),
+                "since": _deployed_at(live),
+                "publish": True,
             }
             ended = execute(account, outputs[MACHINE_OUTPUT], wished)
             content, directory = _results(account, request, ended, bucket=outputs[BUCKET_OUTPUT])
@@ -90,6 +91,12 @@ def _live(directory: Path) -> Path:
             "run `imgpipe approve VERSION --local` first"
         )
     return found[0]
+
+
+def _deployed_at(live: Path) -> str:
+    """When the live version was deployed, ISO 8601: files of earlier deployments do not say."""
+    said = json.loads(live.read_text(encoding="utf-8")).get("deployed_at")
+    return str(said) if said else datetime.fromtimestamp(live.stat().st_mtime, timezone.utc).isoformat()
 
 
 def _bring(account: EmulatedAccount, request: MonitoringRequest, *, bucket: str) -> None:
@@ -127,7 +134,7 @@ def _results(
     prefix = str(report).removeprefix(f"s3://{bucket}/").rpartition("/")[0]
     directory = request.directory / prefix
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("monitor.json", "monitor.html"):
+    for name in ("monitor.json", "monitor.html", "predictions.jsonl"):
         # An earlier result of this hour may be the very file that the account reads, so it must not be written over.
         beside = directory / f".{name}.new"
         account.objects.copy_out(bucket, f"{prefix}/{name}", beside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,12 +15,20 @@ SCHEMA_VERSION = 1
 VARIANT = "AllTraffic"
 # Files of an hour arrive until some minutes after it.
 ARRIVAL = timedelta(minutes=15)
+# Hours that no run has compared are made up for, but not for longer than this.
+MOST_HOURS = timedelta(days=7)
+# Of the job's volume, which holds logs and results too.
+VOLUME_SHARE = 0.8
 # Labels come late and history goes back: so many of the newest files are enough.
 MOST_GROUND_TRUTH = 1000
 MOST_HISTORY = 60
+NONE = "none"
 BASELINE_FILES = ("baseline.json", "evaluation.json")
 SERVED_FILES = ("model.json",)
+RESULT, PREDICTIONS = "monitor.json", "predictions.jsonl"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_END = "%Y-%m-%dT%H"  # of a window, in the keys of its results
+_HOUR = re.compile(r"\d{4}-\d\d-\d\dT\d\d")
 _JOB_NAME_LIMIT = 63
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5})
@@ -28,11 +37,14 @@ _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5})
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Writes the manifests of a window's inputs; `event["time"]` (ISO 8601) is when the run began.
 
-    The window is the last `EVERY_HOURS` whole hours, or those before `event["input"]["end"]`. Only captures since the
-    live version was deployed count, or since `event["input"]["since"]`; both are ISO 8601. Returns
-    `captured` (files; 0: nothing else is returned but `reason`), `job_name`, `start`, `end`, `since`, `version`,
-    `output_uri`, and the manifests `capture`, `baseline`, `ground_truth` and `history`, none of them empty: each names
-    window.json too. Raises ValueError where a setting or the live version's file is malformed.
+    The window ends with the last whole hour, or at `event["input"]["end"]`. It begins where the newest earlier result
+    ends, `EVERY_HOURS` to 7 days before. Only captures since the live version was deployed count, or since
+    `event["input"]["since"]`; both are ISO 8601. Returns `captured` (files; 0: nothing else is returned but `reason`),
+    `publish` (whether metrics and alarm are to hear of the result: `event["input"]["publish"]`, else whether no `end`
+    was given), `job_name`, `start`, `end`, `since`, `version`, `model_name`, `output_uri`, `output_prefix`, and the
+    manifests `capture`, `baseline`, `ground_truth` and `history`, none of them empty: each names window.json too.
+    Raises ValueError where a setting or the live version's file is malformed, and where the captures do not fit into
+    the job's volume.
     """
     s3, bucket, endpoint = (
         boto3.client("s3", config=_CONFIG),
@@ -41,7 +53,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     )
     wished = event.get("input") or {}
     end = _hour(_moment(wished["end"]) if wished.get("end") else _moment(event["time"]) - ARRIVAL)
-    start = end - timedelta(hours=int(os.environ["EVERY_HOURS"]))
+    results = _results(s3, bucket, endpoint, before=end)
+    start = _start(end, results)
     live = _live(s3, bucket, endpoint)
     if live is None:
         return _nothing(f"endpoint {endpoint} has no live version: approve one first")
@@ -49,28 +62,31 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if wished.get("since"):
         deployed = _moment(wished["since"])
     first = max(start, _hour(deployed))
-    captures = [key for hour in _hours(first, end) for key in _keys(s3, bucket, _prefix(endpoint, hour))]
+    captures = [item for hour in _hours(first, end) for item in _objects(s3, bucket, _prefix(endpoint, hour))]
     if not captures:
         return _nothing(f"endpoint {endpoint} has no captured requests from {start:{_TIME}} to {end:{_TIME}}")
+    _check_size(captures)
     window = {
         "schema_version": SCHEMA_VERSION,
         "endpoint_name": endpoint,
         "version": str(content["version"]),
+        "model_name": str(content.get("model_name", NONE)),
         "start": format(start, _TIME),
         "end": format(end, _TIME),
-        "since": format(deployed, _TIME) if deployed > start else "none",
+        "since": format(deployed, _TIME) if deployed > start else NONE,
     }
-    output = f"monitor/{endpoint}/{end:%Y-%m-%dT%H}"
+    output = _result_prefix(endpoint, end)
     inputs = {
-        "capture": captures,
+        "capture": [item["Key"] for item in captures],
         "baseline": _baseline_files(s3, bucket, content["metadata"]),
         "ground_truth": _newest(s3, bucket, "ground-truth/", MOST_GROUND_TRUTH),
-        "history": _history(s3, bucket, endpoint, output),
+        "history": _history(results, end),
     }
     return {
         "captured": len(captures),
+        "publish": bool(wished.get("publish", not wished.get("end"))),
         "job_name": _job_name(_moment(event["time"])),
-        **{name: window[name] for name in ("version", "start", "end", "since")},
+        **{name: window[name] for name in ("version", "model_name", "start", "end", "since")},
         "output_uri": f"s3://{bucket}/{output}",
         "output_prefix": output,
         **_write(s3, bucket, output, window, inputs),
@@ -103,7 +119,9 @@ def _live(s3: Any, bucket: str, endpoint: str) -> tuple[dict[str, Any], datetime
             raise KeyError("version or metadata.baseline_uri")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"s3://{bucket}/{key} is malformed ({error!r}): deploy the version again") from error
-    return content, answer["LastModified"].astimezone(timezone.utc)
+    # A deployment that changed nothing writes the file anew; only versions of before this field leave it out.
+    deployed = content.get("deployed_at")
+    return content, _moment(deployed) if deployed else answer["LastModified"].astimezone(timezone.utc)
 
 
 def _hours(first: datetime, end: datetime) -> list[datetime]:
@@ -113,6 +131,10 @@ def _hours(first: datetime, end: datetime) -> list[datetime]:
 
 def _prefix(endpoint: str, hour: datetime) -> str:
     return f"capture/{endpoint}/{VARIANT}/{hour:%Y/%m/%d/%H}/"
+
+
+def _result_prefix(endpoint: str, end: datetime) -> str:
+    return f"monitor/{endpoint}/{end:{_END}}"
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
@@ -129,11 +151,39 @@ def _newest(s3: Any, bucket: str, prefix: str, most: int) -> list[str]:
     return [item["Key"] for item in found[-most:]]
 
 
-def _history(s3: Any, bucket: str, endpoint: str, output: str) -> list[str]:
-    """Earlier results, by the end of their windows, which is in the key; not that of this window."""
-    keys = _keys(s3, bucket, f"monitor/{endpoint}/")
-    found = [key for key in keys if key.endswith("/monitor.json") and not key.startswith(f"{output}/")]
-    return sorted(found)[-MOST_HISTORY:]
+def _results(s3: Any, bucket: str, endpoint: str, *, before: datetime) -> dict[str, list[tuple[datetime, str]]]:
+    """Earlier results and predictions with the end of their windows, which is in the key, oldest first."""
+    prefix = f"monitor/{endpoint}/"
+    found: dict[str, list[tuple[datetime, str]]] = {RESULT: [], PREDICTIONS: []}
+    for key in _keys(s3, bucket, prefix):
+        hour, _, name = key.removeprefix(prefix).partition("/")
+        if name in found and _HOUR.fullmatch(hour) and hour < format(before, _END):
+            found[name].append((datetime.strptime(hour, _END).replace(tzinfo=timezone.utc), key))
+    return {name: sorted(items) for name, items in found.items()}
+
+
+def _start(end: datetime, results: dict[str, list[tuple[datetime, str]]]) -> datetime:
+    """No hour is left out after runs that failed, and a window is never shorter than the setting."""
+    latest = end - timedelta(hours=int(os.environ["EVERY_HOURS"]))
+    if not results[RESULT]:
+        return latest
+    return max(min(latest, results[RESULT][-1][0]), end - MOST_HOURS)
+
+
+def _history(results: dict[str, list[tuple[datetime, str]]], end: datetime) -> list[str]:
+    """The newest results, for charts, and what was predicted in the days whose labels still count."""
+    first = end - timedelta(days=int(os.environ["LABEL_DAYS"]))
+    newest = [key for _, key in results[RESULT][-MOST_HISTORY:]]
+    return newest + [key for time, key in results[PREDICTIONS] if time >= first]
+
+
+def _check_size(captures: list[dict[str, Any]]) -> None:
+    size, volume = sum(item["Size"] for item in captures), int(os.environ["VOLUME_SIZE_GB"])
+    if size > VOLUME_SHARE * volume * 10**9:
+        raise ValueError(
+            f"the captures of this window have {size / 10**9:.1f} GB, too many for a volume of {volume} GB: lower "
+            "serving.capture_percent or monitoring.every_hours, or raise monitoring.volume_size_gb"
+        )
 
 
 def _baseline_files(s3: Any, bucket: str, metadata: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Starts the pipeline `retrain` when the drift alarm fires: not too soon after the last time, and not too often."""
+"""Starts the pipeline `retrain` when a window drifts: not too soon after the last time, and not too often."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from botocore.config import Config
 
 # What is started here is told from other executions by its name: the service keeps the state, no table does.
 DISPLAY_NAME_START = "drift-"
+# Of the token, at the end of the name: which execution of the monitor it was started for.
+TOKEN_DIGITS = 12
+FOUND = "the monitor found drift"
 LIMIT_DAYS = 30
 RUNNING = ("Executing", "Stopping")
 
@@ -20,28 +23,30 @@ _CONFIG = Config(retries={"mode": "standard", "max_attempts": 5})
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Decides on a CloudWatch alarm's state change as EventBridge delivers it; `event["time"]` is when it fired.
+    """Decides for one execution of the monitor that found drift: `event["id"]` is its ARN, `event["time"]` its start.
 
-    Returns `started`, `reason`, and `execution_arn` of what was started; the same is logged and sent to the topic. The
-    same event starts one execution, however often it is delivered. Raises what boto3 raises: Lambda then tries again.
+    Returns `started`, `reason`, and `execution_arn` of what was started; the same is logged and sent to the topic. One
+    execution of the monitor starts one of the pipeline, however often it asks: one that was started for it already is
+    told of again. Raises what boto3 raises: the monitor then tries again.
     """
     pipeline = os.environ["PIPELINE_NAME"]
     client, now = boto3.client("sagemaker", config=_CONFIG), _moment(event["time"])
     # So far back that both limits can be seen; the listing is of this pipeline alone.
     days = max(LIMIT_DAYS, int(os.environ["COOL_DOWN_DAYS"]))
     recent = _executions(client, pipeline, since=now - timedelta(days=days))
-    name, token = f"{DISPLAY_NAME_START}{now:%Y-%m-%d}", _token(event)
-    arn, reason = None, _why_not(recent, now)
-    if reason is None:
-        reason = "the monitor found drift"
+    token = _token(event)
+    name = f"{DISPLAY_NAME_START}{now:%Y-%m-%d}-{token[:TOKEN_DIGITS]}"
+    arn = next((item["PipelineExecutionArn"] for item in recent if item.get("PipelineExecutionDisplayName") == name), None)
+    reason = None if arn else _why_not(recent, now)
+    if reason is None and arn is None:
         arn = client.start_pipeline_execution(
             PipelineName=pipeline,
             PipelineExecutionDisplayName=name,
-            PipelineExecutionDescription=f"Started by the alarm {_alarm(event)}: {reason}",
+            PipelineExecutionDescription=f"Started by {event['id']}: {FOUND}",
             ClientRequestToken=token,
         )["PipelineExecutionArn"]
-    result = {"started": arn is not None, "reason": reason, "execution_arn": arn}
-    print(json.dumps({"level": "INFO", "message": "drift alarm", "pipeline": pipeline, **result}, sort_keys=True))
+    result = {"started": arn is not None, "reason": reason or FOUND, "execution_arn": arn}
+    print(json.dumps({"level": "INFO", "message": "drift", "pipeline": pipeline, **result}, sort_keys=True))
     _notify(pipeline, result)
     return result
 
@@ -50,13 +55,9 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(timezone.utc)
 
 
-def _alarm(event: dict[str, Any]) -> str:
-    return str(event.get("detail", {}).get("alarmName", "unknown"))
-
-
 def _token(event: dict[str, Any]) -> str:
-    """A text that is the same for each delivery of an event (32 to 128 characters)."""
-    return hashlib.sha256(f"{_alarm(event)} {event.get('id', '')} {event['time']}".encode()).hexdigest()
+    """A text that is the same for each try of an execution of the monitor (32 to 128 characters)."""
+    return hashlib.sha256(str(event["id"]).encode()).hexdigest()
 
 
 def _executions(client: Any, pipeline: str, *, since: datetime) -> list[dict[str, Any]]:

@@ -36,11 +36,13 @@ def monitor(
 
 
 def _monitor_locally(env: str, console: Console) -> None:
+    from imgpipe.interruption import interrupted_by_signals
     from imgpipe.lines import say
     from local.monitoring import MonitoringRequest, monitor_locally
 
     request = MonitoringRequest(environment=env, project=ROOT, home=HOME, interpreters=INTERPRETERS)
-    result = monitor_locally(request, say=lambda text: say(console, text))
+    with interrupted_by_signals():
+        result = monitor_locally(request, say=lambda text: say(console, text))
     print_result(result, console)
 
 

@@ -42,6 +42,7 @@ def transform(
 
 def _locally(source: str, env: str, parameters: dict[str, str], out: Path | None, runtime: RuntimeChoice) -> None:
     from imgpipe.batch import check_image_folder, copy_predictions, print_transform
+    from imgpipe.interruption import end_stopped, interrupted_by_signals
     from imgpipe.progress import RunProgress
     from imgpipe.project import HOME, INTERPRETERS, ROOT, check_environment
     from imgpipe.versions import registry_of
@@ -65,8 +66,10 @@ def _locally(source: str, env: str, parameters: dict[str, str], out: Path | None
         runtime=runtime.value,
         pipeline="transform",
     )
-    with progress.showing():
+    with interrupted_by_signals(), progress.showing():
         result = run_locally(request, observer=progress)
+    if result.summary["status"] == "Stopped":
+        end_stopped(result.directory)
     if result.summary["status"] != "Succeeded":
         message = f"{result.summary['failure_reason']} (logs: {result.directory / 'logs'})"
         raise CommandError(message) from result.error

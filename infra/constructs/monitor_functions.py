@@ -1,4 +1,4 @@
-"""The functions of the monitor: what a run reads, and what the drift alarm starts."""
+"""The functions of the monitor: what a run reads, and what drift starts."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class SelectWindowFunction(Construct):
                 "ARTIFACT_BUCKET": artifact_bucket,
                 "ENDPOINT_NAME": endpoint,
                 "EVERY_HOURS": str(settings.monitoring.every_hours),
+                "LABEL_DAYS": str(settings.monitoring.label_days),
+                "VOLUME_SIZE_GB": str(settings.monitoring.volume_size_gb),
                 "JOB_NAME_PREFIX": job_name_prefix(settings),
             },
         )

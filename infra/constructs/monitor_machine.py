@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -18,9 +20,16 @@ from infra.workflows.monitor import METRIC_NAMESPACE, Targets, job_name_prefix, 
 # The rule by which Step Functions learns that a job has ended: "Integrate Amazon SageMaker AI", IAM policies.
 _JOB_EVENTS_RULE = "StepFunctionsGetEventsForSageMakerProcessingJobsRule"
 
+_HOURS_OF_A_DAY = 24
+# After the files of the last hour have arrived, for which the function that selects them allows 15 minutes.
+_MINUTE = "20"
+
 
 class MonitorMachine(Construct):
-    """`<prefix>-monitor`, every monitoring.every_hours; where nothing is captured the schedule is off."""
+    """`<prefix>-monitor`, every monitoring.every_hours; where nothing is captured the schedule is off.
+
+    `functions` are those that its states call.
+    """
 
     def __init__(
         self,
@@ -29,7 +38,7 @@ class MonitorMachine(Construct):
         *,
         settings: EnvironmentSettings,
         targets: Targets,
-        select_window: lambda_.IFunction,
+        functions: Sequence[lambda_.IFunction],
         job_role: iam.IRole,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -38,12 +47,12 @@ class MonitorMachine(Construct):
             self, "Monitor", settings=settings, purpose="monitor", definition=monitor_machine(settings, targets)
         )
         self.machine, self.arn = defined.machine, defined.arn
-        for statement in self._statements(defined.role, select_window, job_role):
+        for statement in self._statements(defined.role, functions, job_role):
             defined.role.add_to_policy(statement)
         self._build_schedule()
 
     def _statements(
-        self, role: iam.Role, select_window: lambda_.IFunction, job_role: iam.IRole
+        self, role: iam.Role, functions: Sequence[lambda_.IFunction], job_role: iam.IRole
     ) -> list[iam.PolicyStatement]:
         stack = cdk.Stack.of(self)
         jobs = stack.format_arn(
@@ -57,7 +66,7 @@ class MonitorMachine(Construct):
         run = [f"sagemaker:{action}ProcessingJob" for action in ("Create", "Describe", "Stop")]
         rule = stack.format_arn(service="events", resource="rule", resource_name=_JOB_EVENTS_RULE)
         return [
-            allow("SelectWindow", ["lambda:InvokeFunction"], [select_window.function_arn]),
+            allow("CallFunctions", ["lambda:InvokeFunction"], [function.function_arn for function in functions]),
             allow("RunJob", [*run, "sagemaker:AddTags"], [jobs]),
             allow(
                 "PassJobRole",
@@ -83,7 +92,15 @@ class MonitorMachine(Construct):
             "Schedule",
             rule_name=f"{settings.prefix}-monitor",
             description=f"Starts the monitor of {settings.endpoint_name}",
-            schedule=events.Schedule.rate(cdk.Duration.hours(settings.monitoring.every_hours)),
+            schedule=_schedule(settings.monitoring.every_hours),
             enabled=settings.serving.capture_percent > 0,
         )
         rule.add_target(targets.SfnStateMachine(self.machine))
+
+
+def _schedule(every_hours: int) -> events.Schedule:
+    """A fixed time of the day where one is possible: a rate counts from the last deployment of the rule."""
+    if _HOURS_OF_A_DAY % every_hours:
+        return events.Schedule.rate(cdk.Duration.hours(every_hours))
+    hour = {1: "*", _HOURS_OF_A_DAY: "0"}.get(every_hours, f"0/{every_hours}")
+    return events.Schedule.cron(minute=_MINUTE, hour=hour)

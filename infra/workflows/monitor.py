@@ -1,7 +1,8 @@
 """The machine that compares what the endpoint was asked with what its model was tested on.
 
-SelectWindow -> Compare (a processing job) -> ReadResult -> PutMetrics -> Compared, or NothingCaptured after the first.
-A failure notifies and ends the execution as failed.
+SelectWindow -> Compare (a processing job) -> ReadResult -> PutMetrics -> StartRetrain -> Compared, or NothingCaptured
+after the first. Other hours than the last ones are compared without PutMetrics and what follows it; StartRetrain is
+there where drift is to start it. A failure notifies and ends the execution as failed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from infra.workflows.states import State, choice, fail, sdk, task
 
 METRIC_NAMESPACE: Final = "imgpipe"
 ENDPOINT_DIMENSION: Final = "EndpointName"
+# The verdict of monitor.json that is drift.
+DRIFT: Final = "drift"
 # What the processing job finds below /opt/ml/processing/input -> the key of its manifest in SelectWindow's answer.
 INPUTS: Final = {
     "capture": "capture",
@@ -21,10 +24,10 @@ INPUTS: Final = {
     "ground-truth": "ground_truth",
     "history": "history",
 }
-JOB_SECONDS: Final = 4 * 3600
-# The job itself, and the time to get its instance.
-_COMPARE_SECONDS: Final = JOB_SECONDS + 3600
-_VOLUME_GB: Final = 30
+# Beside the job itself: the time to get its instance.
+_INSTANCE_SECONDS: Final = 3600
+# More than the function's own time limit, so that its error is heard and not its silence.
+SELECT_SECONDS: Final = 330
 _ROOT: Final = "/opt/ml/processing"
 # Lambda's own errors: "Best practices for Step Functions", transient Lambda service exceptions.
 _LAMBDA_RETRIES: Final = [
@@ -43,8 +46,19 @@ _LAMBDA_RETRIES: Final = [
 ]
 _JOB_RETRIES: Final = [
     {
-        "ErrorEquals": ["SageMaker.ResourceLimitExceededException", "SageMaker.ThrottlingException"],
+        # Throttling has no name of its own: it comes as the service's general exception.
+        "ErrorEquals": ["SageMaker.ResourceLimitExceededException", "SageMaker.AmazonSageMakerException"],
         "IntervalSeconds": 60,
+        "BackoffRate": 2,
+        "MaxAttempts": 4,
+        "JitterStrategy": "FULL",
+    }
+]
+# Whatever a call that may be repeated failed with: services throttle, and S3 asks to slow down.
+_ANY_RETRIES: Final = [
+    {
+        "ErrorEquals": ["States.TaskFailed", "States.Timeout"],
+        "IntervalSeconds": 5,
         "BackoffRate": 2,
         "MaxAttempts": 4,
         "JitterStrategy": "FULL",
@@ -54,7 +68,10 @@ _JOB_RETRIES: Final = [
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What the states act on: names, ARNs and URIs, or CDK tokens of them."""
+    """What the states act on: names, ARNs and URIs, or CDK tokens of them.
+
+    Without `start_retrain_arn` drift starts nothing.
+    """
 
     partition: str
     select_window_arn: str
@@ -62,6 +79,7 @@ class Targets:
     job_role_arn: str
     bucket: str
     topic_arn: str
+    start_retrain_arn: str | None = None
 
 
 def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
@@ -77,6 +95,7 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             result_path="$.selected",
             result_selector={"window.$": "$.Payload"},
             retry=_LAMBDA_RETRIES,
+            timeout_seconds=SELECT_SECONDS,
             catch=failed,
             next_state="AnyCaptured",
         ),
@@ -89,7 +108,7 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             f"arn:{targets.partition}:states:::sagemaker:createProcessingJob.sync",
             _job(settings, targets),
             retry=_JOB_RETRIES,
-            timeout_seconds=_COMPARE_SECONDS,
+            timeout_seconds=60 * settings.monitoring.max_runtime_minutes + _INSTANCE_SECONDS,
             catch=failed,
             next_state="ReadResult",
         ),
@@ -101,15 +120,21 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             },
             result_path="$.result",
             result_selector={"monitor.$": "States.StringToJson($.Body)"},
+            retry=_ANY_RETRIES,
             catch=failed,
-            next_state="PutMetrics",
+            next_state="IsPublished",
+        ),
+        "IsPublished": choice(
+            {"Variable": "$.selected.window.publish", "BooleanEquals": True, "Next": "PutMetrics"}, default="Compared"
         ),
         "PutMetrics": task(
             sdk("cloudwatch:putMetricData", partition=targets.partition),
             {"Namespace": METRIC_NAMESPACE, "MetricData.$": "$.result.monitor.metric_data"},
+            retry=_ANY_RETRIES,
             catch=failed,
-            next_state="Compared",
+            next_state="IsDrift" if targets.start_retrain_arn else "Compared",
         ),
+        **_retraining(targets, failed),
         "Compared": {
             "Type": "Pass",
             "Parameters": {
@@ -129,6 +154,28 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
     }
 
 
+def _retraining(targets: Targets, failed: dict[str, str]) -> dict[str, State]:
+    """Every window that drifts asks anew, so that a start that was refused is tried again with the next one."""
+    if targets.start_retrain_arn is None:
+        return {}
+    return {
+        "IsDrift": choice(
+            {"Variable": "$.result.monitor.verdict", "StringEquals": DRIFT, "Next": "StartRetrain"}, default="Compared"
+        ),
+        "StartRetrain": task(
+            f"arn:{targets.partition}:states:::lambda:invoke",
+            {
+                "FunctionName": targets.start_retrain_arn,
+                "Payload": {"id.$": "$$.Execution.Id", "time.$": "$$.Execution.StartTime"},
+            },
+            # The function recognises what it started for this execution.
+            retry=_ANY_RETRIES,
+            catch=failed,
+            next_state="Compared",
+        ),
+    }
+
+
 def job_name_prefix(settings: EnvironmentSettings) -> str:
     """How the names of the processing jobs begin."""
     return f"{settings.prefix}-monitor"
@@ -140,7 +187,7 @@ def _job(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
         [
             f"'--min-records', '{settings.monitoring.min_records}'",
             f"'--endpoint', '{settings.endpoint_name}'",
-            *(f"'--{name}', $.selected.window.{name}" for name in ("version", "start", "end", "since")),
+            *(f"'--{name}', $.selected.window.{name.replace('-', '_')}" for name in ("version", "model-name", "start", "end", "since")),
         ]
     )
     return {
@@ -155,11 +202,11 @@ def _job(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
             "ClusterConfig": {
                 "InstanceCount": 1,
                 "InstanceType": settings.monitoring.instance_type,
-                "VolumeSizeInGB": _VOLUME_GB,
+                "VolumeSizeInGB": settings.monitoring.volume_size_gb,
             }
         },
         "NetworkConfig": {"EnableNetworkIsolation": True},
-        "StoppingCondition": {"MaxRuntimeInSeconds": JOB_SECONDS},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60 * settings.monitoring.max_runtime_minutes},
         "ProcessingInputs": [
             {
                 "InputName": name,

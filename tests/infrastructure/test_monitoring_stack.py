@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cloudformation import PSEUDO, iam_findings, listed, resources
 
+from infra.constructs.monitor_machine import _schedule
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
 
@@ -19,6 +20,13 @@ STARS = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 DELIVERY = {"logs", "xray"}
 
 
+SCHEDULES = {
+    1: "cron(20 * * * ? *)",
+    6: "cron(20 0/6 * * ? *)",
+    24: "cron(20 0 * * ? *)",
+    36: "rate(36 hours)",
+    168: "rate(7 days)",
+}
 ARNS = {
     "AWS::IAM::Role": "arn:aws:iam::123456789012:role/{}",
     "AWS::Lambda::Function": "arn:aws:lambda:us-east-1:123456789012:function:{}",
@@ -106,9 +114,13 @@ def test_the_schedule_is_on_where_requests_are_captured(stack, environment):
     settings = load_environment(environment)
     rules = [_value(body["Properties"], stack) for body in resources(stack, "AWS::Events::Rule").values()]
     (schedule,) = [rule for rule in rules if "ScheduleExpression" in rule]
-    hours = settings.monitoring.every_hours
-    assert schedule["ScheduleExpression"] == ("rate(1 day)" if hours == 24 else f"rate({hours} hours)")
+    assert schedule["ScheduleExpression"] == SCHEDULES[settings.monitoring.every_hours]
     assert schedule["State"] == ("ENABLED" if settings.serving.capture_percent else "DISABLED")
+
+
+@pytest.mark.parametrize("hours", SCHEDULES)
+def test_runs_are_at_fixed_hours_where_the_day_can_be_divided(hours):
+    assert _schedule(hours).expression_string == SCHEDULES[hours]
 
 
 def test_every_alarm_notifies_and_names_its_runbook(stack, environment):
@@ -143,19 +155,14 @@ def test_without_the_setting_nothing_can_start_retraining(stack):
     assert not any("EventPattern" in body["Properties"] for body in resources(stack, "AWS::Events::Rule").values())
 
 
-def test_the_drift_alarm_starts_retraining_where_the_setting_says_so(retraining):
-    rules = [_value(body["Properties"], retraining) for body in resources(retraining, "AWS::Events::Rule").values()]
-    (rule,) = [rule for rule in rules if "EventPattern" in rule]
-    pattern = rule["EventPattern"]
-    assert pattern["detail-type"] == ["CloudWatch Alarm State Change"]
-    assert pattern["detail"] == {"state": {"value": ["ALARM"]}}
-    (alarm,) = pattern["resources"]
-    alarms = resources(retraining, "AWS::CloudWatch::Alarm")
-    assert alarms[alarm.rsplit(":", 1)[1]]["Properties"]["AlarmName"] == "imgpipe-dev-drift"
-    (target,) = rule["Targets"]
-    function = retraining["Resources"][target["Arn"].rsplit(":", 1)[1]]["Properties"]
+def test_the_monitor_starts_retraining_where_the_setting_says_so(retraining):
+    states = json.loads(_only(retraining, "AWS::StepFunctions::StateMachine")["DefinitionString"])["States"]
+    arn = states["StartRetrain"]["Parameters"]["FunctionName"]
+    function = retraining["Resources"][arn.rsplit(":", 1)[1]]["Properties"]
     assert function["FunctionName"] == "imgpipe-dev-start-retrain"
     assert function["Environment"]["Variables"]["PIPELINE_NAME"] == "imgpipe-dev-retrain"
+    called = {statement.get("Sid", ""): statement for statement in _statements(retraining, "Machine")}["CallFunctions"]
+    assert set(called["Resource"]) == {arn, states["SelectWindow"]["Parameters"]["FunctionName"]}
 
 
 def test_retraining_reaches_its_pipeline_and_topic_alone(retraining):

@@ -137,6 +137,7 @@ class Environment:
         wished = {
             "end": (self.now + timedelta(hours=1)).isoformat(),
             "since": (self.now - timedelta(hours=1)).isoformat(),
+            "publish": True,
         }
         return execute(self.account, MONITOR, wished)
 

@@ -79,6 +79,8 @@ def test_one_image_a_thousand_times_is_one_image(scene: Scene) -> None:
         "files": 1,
         "lines": 1150,
         "earlier_version": 0,
+        "other_model": 0,
+        "smoke_tests": 0,
         "images": 1150,
         "distinct_images": 151,
         "needed": 50,

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,32 +116,6 @@ def test_a_colour_profile_is_applied_where_the_packer_did(tmp_path: Path) -> Non
         left = (pixels.shape[1] - 16) // 2
         expected = pixels[2:18, left : left + 16].transpose(2, 0, 1)
         np.testing.assert_array_equal(images.read_tensor(data, served), expected)
-
-
-def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = facts_of(tmp_path / "model")
-    together, most, lock = 0, 0, threading.Lock()
-    read_image = images.read_image
-
-    def watched(*arguments: Any, **options: Any) -> Any:
-        nonlocal together, most
-        with lock:
-            together += 1
-            most = max(most, together)
-        try:
-            return read_image(*arguments, **options)
-        finally:
-            with lock:
-                together -= 1
-
-    monkeypatch.setattr(images, "read_image", watched)
-    monkeypatch.setattr(images, "LARGE_PIXELS", 10)
-    threads = [threading.Thread(target=images.read_tensor, args=(FILES["photo.jpg"], served)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])

@@ -31,11 +31,9 @@ class Bucket:
     def put(self, key: str, body: str = "{}") -> None:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=body.encode())
 
-    def deploy(self, uri: str = f"s3://{BUCKET}/models/one/package/baseline.json") -> None:
-        self.put(
-            f"serving/{ENDPOINT}/live.json",
-            json.dumps({"schema_version": 1, "version": 4, "metadata": {"baseline_uri": uri}}),
-        )
+    def deploy(self, uri: str = f"s3://{BUCKET}/models/one/package/baseline.json", **fields: str) -> None:
+        content = {"schema_version": 1, "version": 4, "metadata": {"baseline_uri": uri}, **fields}
+        self.put(f"serving/{ENDPOINT}/live.json", json.dumps(content))
 
     def capture(self, *hours: str) -> None:
         for hour in hours:
@@ -56,6 +54,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         "ARTIFACT_BUCKET": BUCKET,
         "ENDPOINT_NAME": ENDPOINT,
         "EVERY_HOURS": "3",
+        "LABEL_DAYS": "14",
+        "VOLUME_SIZE_GB": "30",
         "JOB_NAME_PREFIX": "imgpipe-dev-monitor",
     }.items():
         monkeypatch.setenv(name, value)
@@ -146,6 +146,77 @@ def test_what_an_earlier_version_answered_does_not_count(bucket: Bucket) -> None
     window = select_window.handler({"time": time}, None)
     assert window["captured"] == 1
     assert window["since"] > window["start"]
+
+
+def test_a_deployment_that_changed_nothing_leaves_the_earlier_answers_in(bucket: Bucket) -> None:
+    bucket.deploy(deployed_at="2026-01-31T10:30:00.000Z")  # the file itself is of now
+    bucket.capture("2026/01/31/09", "2026/01/31/10", "2026/01/31/11")
+    window = select_window.handler({"time": NOW}, None)
+    assert (window["captured"], window["since"]) == (2, "2026-01-31T10:30:00Z")
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_the_models_name_is_passed_on(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    assert select_window.handler({"time": NOW}, None)["model_name"] == "none"
+    bucket.deploy(model_name="imgpipe-dev-v4-0123abcd")
+    assert select_window.handler({"time": NOW}, None)["model_name"] == "imgpipe-dev-v4-0123abcd"
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+@pytest.mark.parametrize(
+    ("wished", "publish"),
+    [
+        ({}, True),
+        ({"end": "2026-01-31T12:00:00Z"}, False),
+        ({"end": "2026-01-31T12:00:00Z", "publish": True}, True),
+        ({"publish": False}, False),
+    ],
+)
+def test_a_look_at_other_hours_is_not_published(bucket: Bucket, wished: dict[str, Any], publish: bool) -> None:
+    bucket.capture("2026/01/31/11")
+    assert select_window.handler({"time": NOW, "input": wished}, None)["publish"] is publish
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+@pytest.mark.parametrize(
+    ("earlier", "start"),
+    [
+        (["2026-01-31T09"], "2026-01-31T09:00:00Z"),
+        (["2026-01-31T11"], "2026-01-31T09:00:00Z"),  # never shorter than the setting
+        (["2026-01-30T21", "2026-01-31T03"], "2026-01-31T03:00:00Z"),  # a run failed, or came late
+        (["2026-01-20T00"], "2026-01-24T12:00:00Z"),
+        (["2026-01-31T15"], "2026-01-31T09:00:00Z"),  # a later one says nothing of these hours
+        (["notes"], "2026-01-31T09:00:00Z"),
+    ],
+)
+def test_a_window_begins_where_the_newest_earlier_one_ended(bucket: Bucket, earlier: list[str], start: str) -> None:
+    bucket.capture("2026/01/31/11")
+    for hour in earlier:
+        bucket.put(f"monitor/{ENDPOINT}/{hour}/monitor.json")
+    assert select_window.handler({"time": NOW}, None)["start"] == start
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_predictions_are_brought_as_long_as_labels_of_them_count(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    for hour in ("2026-01-17T11", "2026-01-17T12", "2026-01-31T09", "2026-01-31T12"):
+        bucket.put(f"monitor/{ENDPOINT}/{hour}/predictions.jsonl")
+    window = select_window.handler({"time": NOW}, None)
+    assert bucket.manifest(window["history"])[2:] == [
+        f"monitor/{ENDPOINT}/{hour}/predictions.jsonl" for hour in ("2026-01-17T12", "2026-01-31T09")
+    ]
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_more_captures_than_the_volume_holds_are_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.capture("2026/01/31/11")
+    bucket.put(f"capture/{ENDPOINT}/AllTraffic/2026/01/31/11/b.jsonl", "x" * 2000)
+    monkeypatch.setattr(select_window, "VOLUME_SHARE", 60e-9)
+    with pytest.raises(ValueError, match=r"too many for a volume of 30 GB: lower serving\.capture_percent"):
+        select_window.handler({"time": NOW}, None)
+    monkeypatch.setattr(select_window, "VOLUME_SHARE", 70e-9)
+    assert select_window.handler({"time": NOW}, None)["captured"] == 2
 
 
 def test_another_end_and_deployment_may_be_asked_for(bucket: Bucket) -> None:

@@ -1,8 +1,9 @@
-"""The start_retrain function: cool-down, monthly limit, and one execution for one alarm."""
+"""The start_retrain function: cool-down, monthly limit, and one execution for one of the monitor."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,18 +14,13 @@ from botocore.stub import ANY, Stubber
 
 from functions.start_retrain import handler as start_retrain
 
-NOW = datetime.datetime(2026, 1, 31, 12, 0, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 1, 31, 12, 0, 0, 123000, tzinfo=datetime.timezone.utc)
 PIPELINE = "imgpipe-dev-retrain"
 ARN = f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{PIPELINE}/execution/"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:imgpipe-dev-notifications"
-EVENT = {
-    "id": "7bf73129-1428-4cd3-a780-95db273d1602",
-    "detail-type": "CloudWatch Alarm State Change",
-    "source": "aws.cloudwatch",
-    "time": "2026-01-31T12:00:00Z",
-    "resources": ["arn:aws:cloudwatch:us-east-1:123456789012:alarm:imgpipe-dev-drift"],
-    "detail": {"alarmName": "imgpipe-dev-drift", "state": {"value": "ALARM"}},
-}
+MONITOR = "arn:aws:states:us-east-1:123456789012:execution:imgpipe-dev-monitor:one"
+EVENT = {"id": MONITOR, "time": "2026-01-31T12:00:00.123Z"}
+NAME = f"drift-2026-01-31-{hashlib.sha256(MONITOR.encode()).hexdigest()[:12]}"
 
 
 class Service:
@@ -51,8 +47,8 @@ class Service:
             {"PipelineExecutionArn": f"{ARN}new"},
             {
                 "PipelineName": PIPELINE,
-                "PipelineExecutionDisplayName": "drift-2026-01-31",
-                "PipelineExecutionDescription": "Started by the alarm imgpipe-dev-drift: the monitor found drift",
+                "PipelineExecutionDisplayName": NAME,
+                "PipelineExecutionDescription": f"Started by {MONITOR}: the monitor found drift",
                 "ClientRequestToken": token,
             },
         )
@@ -145,7 +141,7 @@ def test_every_page_is_read(service: Service) -> None:
     assert not start_retrain.handler(EVENT, None)["started"]
 
 
-def test_the_same_event_has_the_same_token_and_another_one_another(service: Service) -> None:
+def test_an_execution_of_the_monitor_has_one_token_and_another_one_another(service: Service) -> None:
     token = start_retrain._token(EVENT)
     assert token == start_retrain._token(dict(EVENT))
     assert 32 <= len(token) <= 128
@@ -154,6 +150,22 @@ def test_the_same_event_has_the_same_token_and_another_one_another(service: Serv
     service.starts(token)
     service.says(f"{PIPELINE} started")
     start_retrain.handler(EVENT, None)
+
+
+def test_a_try_after_a_failed_notification_recognises_its_own_execution(service: Service) -> None:
+    service.lists()
+    service.starts()
+    service.sns.add_client_error("publish", "InternalError")
+    with pytest.raises(ClientError, match="InternalError"):
+        start_retrain.handler(EVENT, None)
+    service.lists(_execution(0, name=NAME, status="Executing"))
+    service.says(f"{PIPELINE} started")
+    assert start_retrain.handler(EVENT, None) == {
+        "started": True,
+        "reason": "the monitor found drift",
+        "execution_arn": f"{ARN}0",
+    }
+    service.done()
 
 
 def test_a_longer_cool_down_than_a_month_looks_back_far_enough(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -31,6 +32,9 @@ MACHINES = {
     name: f"arn:aws:states:us-east-1:123456789012:stateMachine:imgpipe-dev-{name}"
     for name in ("deploy", "classify", "classify-prefix", "monitor")
 }
+RETRAINING = dataclasses.replace(
+    TARGETS, start_retrain_arn="arn:aws:lambda:us-east-1:123456789012:function:imgpipe-dev-start-retrain"
+)
 SELECTED = {
     "$.selected.window.job_name": "imgpipe-dev-monitor-20260131-120000",
     "$.selected.window.output_uri": "s3://imgpipe-dev-artifacts/monitor/imgpipe-dev/2026-01-31T12",
@@ -68,8 +72,9 @@ def _filled(value: Any) -> Any:
     return filled
 
 
-def test_every_state_is_reached_and_every_successor_exists(settings: EnvironmentSettings) -> None:
-    machine = monitor_machine(settings, TARGETS)
+@pytest.mark.parametrize("targets", [TARGETS, RETRAINING], ids=["alone", "retraining"])
+def test_every_state_is_reached_and_every_successor_exists(settings: EnvironmentSettings, targets: Targets) -> None:
+    machine = monitor_machine(settings, targets)
     followed = {machine["StartAt"]}
     for state in machine["States"].values():
         followed |= {state[key] for key in ("Next", "Default") if key in state}
@@ -78,9 +83,9 @@ def test_every_state_is_reached_and_every_successor_exists(settings: Environment
 
 
 def test_every_task_is_caught_and_tried_again(settings: EnvironmentSettings) -> None:
-    states = monitor_machine(settings, TARGETS)["States"]
+    states = monitor_machine(settings, RETRAINING)["States"]
     tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
-    assert set(tasks) == {"SelectWindow", "Compare", "ReadResult", "PutMetrics", "Notify"}
+    assert set(tasks) == {"SelectWindow", "Compare", "ReadResult", "PutMetrics", "StartRetrain", "Notify"}
     for name, state in tasks.items():
         assert state["Retry"], name
         assert state["TimeoutSeconds"] > 0
@@ -88,6 +93,38 @@ def test_every_task_is_caught_and_tried_again(settings: EnvironmentSettings) -> 
             assert [rule["Next"] for rule in state["Catch"]] == ["Notify"]
     assert states["Notify"]["Next"] == "Failed"
     assert states["Failed"]["Type"] == "Fail"
+
+
+def test_errors_that_pass_are_tried_again(settings: EnvironmentSettings) -> None:
+    states = monitor_machine(settings, RETRAINING)["States"]
+    retried = {
+        name: {error for rule in state["Retry"] for error in rule["ErrorEquals"]}
+        for name, state in states.items()
+        if state["Type"] == "Task"
+    }
+    assert "SageMaker.AmazonSageMakerException" in retried["Compare"]
+    for name in ("ReadResult", "PutMetrics", "StartRetrain"):
+        assert "States.TaskFailed" in retried[name], name
+    # the function's own limit is five minutes: it says what is wrong before the state loses patience
+    assert states["SelectWindow"]["TimeoutSeconds"] == 330
+
+
+def test_a_look_at_other_hours_puts_no_metrics_and_starts_nothing(settings: EnvironmentSettings) -> None:
+    states = monitor_machine(settings, RETRAINING)["States"]
+    published = {"Variable": "$.selected.window.publish", "BooleanEquals": True, "Next": "PutMetrics"}
+    assert states["ReadResult"]["Next"] == "IsPublished"
+    assert states["IsPublished"] == {"Type": "Choice", "Choices": [published], "Default": "Compared"}
+
+
+def test_every_window_that_drifts_asks_for_retraining(settings: EnvironmentSettings) -> None:
+    states = monitor_machine(settings, RETRAINING)["States"]
+    assert states["PutMetrics"]["Next"] == "IsDrift"
+    assert [(rule["StringEquals"], rule["Next"]) for rule in states["IsDrift"]["Choices"]] == [("drift", "StartRetrain")]
+    assert states["StartRetrain"]["Parameters"] == {
+        "FunctionName": RETRAINING.start_retrain_arn,
+        "Payload": {"id.$": "$$.Execution.Id", "time.$": "$$.Execution.StartTime"},
+    }
+    assert monitor_machine(settings, TARGETS)["States"]["PutMetrics"]["Next"] == "Compared"
 
 
 def test_the_job_is_what_the_service_takes(settings: EnvironmentSettings) -> None:
@@ -106,12 +143,17 @@ def test_the_job_is_what_the_service_takes(settings: EnvironmentSettings) -> Non
 
 
 def test_settings_reach_the_program(settings: EnvironmentSettings) -> None:
-    changed = _changed(settings, monitoring={"min_records": 777, "instance_type": "ml.m5.xlarge"})
+    resources = {"instance_type": "ml.m5.xlarge", "volume_size_gb": 77, "max_runtime_minutes": 60}
+    changed = _changed(settings, monitoring={"min_records": 777, **resources})
     job = monitor_machine(changed, TARGETS)["States"]["Compare"]["Parameters"]
     arguments = job["AppSpecification"]["ContainerArguments.$"]
     assert "'--min-records', '777', '--endpoint', 'imgpipe-dev'" in arguments
     assert "'--since', $.selected.window.since" in arguments
-    assert job["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.m5.xlarge"
+    assert "'--model-name', $.selected.window.model_name" in arguments
+    cluster = job["ProcessingResources"]["ClusterConfig"]
+    assert (cluster["InstanceType"], cluster["VolumeSizeInGB"]) == ("ml.m5.xlarge", 77)
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+    assert monitor_machine(changed, TARGETS)["States"]["Compare"]["TimeoutSeconds"] == 7200
 
 
 def test_equal_settings_give_equal_text(settings: EnvironmentSettings) -> None:
