@@ -13,6 +13,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from imgpipe.errors_found import Found, Problem, one_line, refused_requests, utc
+from imgpipe.unsure_results import unsure_results
 from local.pipeline import PIPELINE_OUTPUTS
 
 _STATE_MACHINES: Final = ("deploy", "classify", "classify-prefix", "monitor")
@@ -54,6 +55,7 @@ def find_deployed(environment: Environment, since: datetime) -> Found:
         _look(found, f"log of endpoint {name}", partial(_log, environment, name, since))
     if not there and not any("endpoint" in note for note in found.notes):
         found.notes.append("no endpoint is deployed")
+    _look(found, "results of the classification", partial(_unsure, environment, found, since))
     _look(found, "queues", partial(_queues, environment, found, since))
     return found
 
@@ -163,6 +165,11 @@ def _log(environment: Environment, name: str, since: datetime) -> Iterator[Probl
     return refused_requests(lines, source=f"endpoint {name}", more=command)
 
 
+def _unsure(environment: Environment, found: Found, since: datetime) -> Iterator[Problem]:
+    table = f"{environment.prefix}-results"
+    return unsure_results(environment.client("dynamodb"), table, since, found, region=environment.region)
+
+
 def _queues(environment: Environment, found: Found, since: datetime) -> Iterator[Problem]:
     """Of every queue of the environment, what waits in it.
 
@@ -178,6 +185,7 @@ def _queues(environment: Environment, found: Found, since: datetime) -> Iterator
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         waiting = int(attributes["ApproximateNumberOfMessages"])
         more = f"aws sqs receive-message --region {environment.region} --queue-url {url}"
+        found.waiting |= waiting > 0
         if "RedrivePolicy" in attributes:
             if waiting:
                 found.notes.append(f"queue {name}: {waiting} waiting: {more}")

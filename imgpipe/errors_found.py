@@ -28,10 +28,11 @@ class Problem:
 
 @dataclass
 class Found:
-    """Problems, and notes about places that could not be looked at."""
+    """Problems, and notes about places that could not be looked at; ``waiting`` says that some queue is not empty."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waiting: bool = False
 
     def newest_first(self) -> list[Problem]:
         """The problems in the order in which a person reads them."""

@@ -64,7 +64,7 @@ class TrainingStack(EnvironmentStack):
     ) -> None:
         super().__init__(scope, stack_id, settings=settings, description=f"{settings.prefix}: the training pipelines")
         self._settings, self._data_bucket, self._artifact_bucket = settings, data_bucket, artifact_bucket
-        # Any data set, weights and images to classify below the same first folders may be named at an execution's start.
+        # An execution's start may name any data set, weights and images to classify below the same first folders.
         folders = (settings.pipeline.input_prefix, settings.pipeline.transform.input_prefix)
         self._image_prefixes = tuple(dict.fromkeys(folder.split("/", maxsplit=1)[0] for folder in folders))
         self._data_prefixes = tuple(dict.fromkeys((*self._image_prefixes, _PRETRAINED_PREFIX)))

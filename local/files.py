@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.errors import LocalRunError
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes beside `path` and renames, once all is safe on the disk."""
@@ -35,10 +37,16 @@ def sync_tree(directory: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes and threads that lock `path` out while open; who is killed holds nothing."""
+def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
+    """Keeps other processes and threads that lock `path` out while open; who is killed holds nothing.
+
+    Waits for its turn; with `busy`, raises LocalRunError of this text instead.
+    """
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise LocalRunError(busy or "") from None
         yield
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from local.assembly import ImageAsset
 from local.containers.job import Runtime
 from local.emulator.account import EmulatedAccount
+from local.errors import LocalRunError
 from local.executor.definition import Step
 from local.executor.processing import run_processing
 from local.executor.tools import StepFailed, Tools
@@ -33,6 +35,8 @@ class ContainerJobs:
     directory: Path
     stop: threading.Event = field(default_factory=threading.Event)
     on_line: Callable[[Step, str], None] = lambda step, line: None
+    _running: set[str] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def run(self, name: str, request: Mapping[str, Any]) -> None:
         """Runs a job to its end; how it ended is what DescribeProcessingJob says."""
@@ -46,7 +50,27 @@ class ContainerJobs:
             on_line=self.on_line,
         )
         step = Step(name=name, type="Processing", spec={}, depends_on=frozenset())
+        with self._noted(name):
+            try:
+                run_processing(step, dict(request), tools)
+            except StepFailed:
+                return  # the job's state and reason say so
+
+    def close(self) -> None:
+        """Ends the containers that still run, and waits for that; none is started any more."""
+        with self._changed:
+            self.stop.set()
+            self._changed.wait_for(lambda: not self._running)
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        with self._changed:
+            if self.stop.is_set():
+                raise LocalRunError(f"job {name} cannot be started any more: the account is being closed")
+            self._running.add(name)
         try:
-            run_processing(step, dict(request), tools)
-        except StepFailed:
-            return  # the job's state and reason say so
+            yield
+        finally:
+            with self._changed:
+                self._running.discard(name)
+                self._changed.notify_all()

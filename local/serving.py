@@ -110,7 +110,7 @@ class _Opened:
 
 
 def _deploy(request: ServingRequest, begin: Callable[[_Opened], str], observer: ServingObserver) -> ServingResult:
-    with _opened(request, observer) as opened:
+    with state.changing(request.home, request.environment), _opened(request, observer) as opened:
         try:
             observer.phase("Deploying")
             ended = follow(opened.account, begin(opened), on_state=observer.state)
@@ -148,10 +148,13 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
                 directory=request.directory,
                 idle_seconds=request.idle_seconds,
             )
-            account.processing_jobs = ContainerJobs(
+            jobs = account.processing_jobs = ContainerJobs(
                 account=account,
                 images=assembly.images,
                 runtime=ProcessRuntime(interpreters=request.interpreters),
                 directory=Path(folder) / "jobs",
             )
-            yield _Opened(account=account, outputs=outputs)
+            try:
+                yield _Opened(account=account, outputs=outputs)
+            finally:
+                jobs.close()

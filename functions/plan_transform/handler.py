@@ -23,6 +23,9 @@ MAX_MB_AT_ONCE = 100
 MANIFEST, LISTING, PLAN = "manifest.json", "listing.jsonl", "plan.json"
 # Why an object is not given to the model; the words of the serving container for the same.
 EMPTY, TOO_LARGE = "empty", "too_large"
+# Neither the job's answer, a file of this name and .out, nor the service leaves such a key as it is.
+UNUSABLE_KEY = "unusable_key"
+_LONGEST_COMPONENT = 251  # bytes: a file's name has 255 at most, of which .out needs 4
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
 _PAGE_SIZE = 100  # the most that the service gives
@@ -53,7 +56,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, str | int]:
     `event["output_uri"]`
 
     - `manifest.json`, the manifest of S3DataSource: the objects that the model is given, which are those of 1 byte up
-      to `event["max_payload_mb"]` MB;
+      to `event["max_payload_mb"]` MB whose keys are usable as paths;
     - `plan/listing.jsonl`, a line for every object: `key` relative to the input, `size` in bytes, and `skipped`, null
       or why the model is not given it;
     - `plan/plan.json`: `schema_version`, `input_uri`, `listing_hash` (64 hex digits over relative key, ETag and size of
@@ -115,7 +118,7 @@ def _write_listing(folder: Path, uri: str, bucket: str, prefix: str, most: int) 
         for key, etag, size in _objects(uri, bucket, prefix):
             digest.update(json.dumps([key, etag, size]).encode())  # S3 lists in the order of the keys
             objects += 1
-            reason = EMPTY if size == 0 else TOO_LARGE if size > most else None
+            reason = _why_not(key, size, most)
             listing.write(json.dumps({"key": key, "size": size, "skipped": reason}) + "\n")
             if reason:
                 skipped += 1
@@ -123,11 +126,25 @@ def _write_listing(folder: Path, uri: str, bucket: str, prefix: str, most: int) 
                 manifest.write(",\n" + json.dumps(key))
         manifest.write("]\n")
     if objects == skipped:
-        what = f"nothing but {skipped} empty or too large objects" if objects else "no object"
+        what = (
+            f"nothing but {skipped} objects that are empty, too large, or have unusable keys"
+            if objects
+            else "no object"
+        )
         raise ValueError(
             f"input {uri} holds {what}: upload images of up to {most // _BYTES_PER_MB} MB there, or name another prefix"
         )
     return _Listing(directory=folder, content_hash=digest.hexdigest(), objects=objects, skipped=skipped)
+
+
+def _why_not(key: str, size: int, most: int) -> str | None:
+    """Why the model is not given an object, or None."""
+    if size == 0:
+        return EMPTY
+    if size > most:
+        return TOO_LARGE
+    unusable = (part in ("", ".", "..") or len(part.encode()) > _LONGEST_COMPONENT for part in key.split("/"))
+    return UNUSABLE_KEY if any(unusable) else None
 
 
 def _objects(uri: str, bucket: str, prefix: str) -> Iterator[tuple[str, str, int]]:

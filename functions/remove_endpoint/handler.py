@@ -21,6 +21,10 @@ _ANSWER_ATTEMPTS = 4
 _REASON_LIMIT = 1000
 _POLL_SECONDS = 15
 _BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+# An execution may run the definition of before the update, for as long as Step Functions takes to spread the new one.
+_STARTS = 6
+_LOOKS = 3
+_LOOK_SECONDS = 5
 # A successor gets this long to serve before its predecessor goes.
 _SUCCESSOR_MS = 600_000
 # A stack in one of these states has decided that the resource goes; in any other it stays or is being rolled back.
@@ -61,31 +65,66 @@ def _carry_out(event: dict[str, Any], context: LambdaContext) -> str:
     if event["RequestType"] == "Create":
         return "nothing to do"
     if event["RequestType"] == "Update":
-        return _follow(properties, previous=event["PhysicalResourceId"])
+        return _follow(properties, context, previous=event["PhysicalResourceId"])
     # The creation may have failed before the resource had its name.
     endpoint = properties["EndpointName"]
     status = _stack_status(event["StackId"])
     if status == _STACK_GOES:
-        _stop_executions(properties["StateMachineArn"])
+        _stop_executions(properties["StateMachineArn"], cause="the stack is being deleted")
         _remove(endpoint, context)
         configurations, models = _remove_what_is_named(properties["NamePrefix"])
         return f"removed {endpoint}, {configurations} endpoint configurations and {models} models"
     if status in _REPLACED:
-        _await_successor(os.environ["ENDPOINT_NAME"], instead_of=endpoint, context=context)
+        successor = os.environ["ENDPOINT_NAME"]
+        if not _await_successor(successor, instead_of=endpoint, context=context):
+            return _keep(endpoint, successor=successor)
         _remove(endpoint, context)
         return f"removed {endpoint}, which has a successor"
     return f"the stack stays, so {endpoint} does too"
 
 
-def _follow(properties: dict[str, Any], *, previous: str) -> str:
-    endpoint = properties["EndpointName"]
+def _keep(endpoint: str, *, successor: str) -> str:
+    reason = (
+        f"{endpoint} stays, because its successor {successor} does not serve. Once that one does, remove it: "
+        f"aws sagemaker delete-endpoint --endpoint-name {endpoint}"
+    )
+    boto3.client("sns", config=_CONFIG).publish(
+        TopicArn=os.environ["TOPIC_ARN"], Subject=f"{endpoint}: not replaced"[:100], Message=reason
+    )
+    return reason
+
+
+def _follow(properties: dict[str, Any], context: LambdaContext, *, previous: str) -> str:
+    endpoint, machine = properties["EndpointName"], properties["StateMachineArn"]
+    if endpoint != previous:
+        # Whoever still works would make, or change, the endpoint that goes; on a roll-back that is the new one.
+        _stop_executions(machine, cause=f"{previous} is replaced by {endpoint}")
     if not any(_endpoint_status(name) for name in {endpoint, previous}):
         return "there is no endpoint, so nothing has to follow the settings"
-    started = boto3.client("stepfunctions", config=_CONFIG).start_execution(
-        stateMachineArn=properties["StateMachineArn"],
-        input=json.dumps({"detail": {"ModelApprovalStatus": "Redeploy"}}),
-    )
-    return f"started {started['executionArn']}, which brings {endpoint} to the settings"
+    for _ in range(_STARTS):
+        started = _start(machine, properties["SettingsHash"])
+        if not _is_outdated(started, context):
+            return f"started {started}, which brings {endpoint} to the settings"
+    raise TimeoutError(f"{machine} still has the definition of before this update: deploy the stack again")
+
+
+def _start(machine: str, settings_hash: str) -> str:
+    detail = {"ModelApprovalStatus": "Redeploy", "SettingsHash": settings_hash}
+    client = boto3.client("stepfunctions", config=_CONFIG)
+    return str(client.start_execution(stateMachineArn=machine, input=json.dumps({"detail": detail}))["executionArn"])
+
+
+def _is_outdated(execution: str, context: LambdaContext) -> bool:
+    """Whether the execution found that its definition is of other settings, which is the first that it looks at."""
+    client = boto3.client("stepfunctions", config=_CONFIG)
+    for _ in range(_LOOKS):
+        if context.get_remaining_time_in_millis() < _RESERVE_MS:
+            break
+        time.sleep(_LOOK_SECONDS)
+        found = client.describe_execution(executionArn=execution)
+        if found["status"] != "RUNNING":
+            return bool(json.loads(found.get("output") or "{}").get("outdated"))
+    return False
 
 
 def _stack_status(stack_id: str) -> str:
@@ -93,21 +132,24 @@ def _stack_status(stack_id: str) -> str:
     return str(stacks[0]["StackStatus"])
 
 
-def _stop_executions(machine: str) -> None:
+def _stop_executions(machine: str, *, cause: str) -> None:
     """A deployment that goes on would make a new endpoint behind our back."""
     client = boto3.client("stepfunctions", config=_CONFIG)
     pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
     for arn in [execution["executionArn"] for page in pages for execution in page["executions"]]:
-        client.stop_execution(executionArn=arn, error="StackDeleted", cause="the stack is being deleted")
+        client.stop_execution(executionArn=arn, error="EndpointGoes", cause=cause)
 
 
-def _await_successor(name: str, *, instead_of: str, context: LambdaContext) -> None:
-    """Waits until the endpoint that replaces this one serves, if one is being made; not for ever."""
+def _await_successor(name: str, *, instead_of: str, context: LambdaContext) -> bool:
+    """Waits until the endpoint that replaces this one serves; not for ever. Whether it does, or nothing is replaced."""
+    if name == instead_of or not _endpoint_status(instead_of):
+        return True
     end = context.get_remaining_time_in_millis() - _SUCCESSOR_MS
-    while name != instead_of and context.get_remaining_time_in_millis() > max(end, _RESERVE_MS):
+    while context.get_remaining_time_in_millis() > max(end, _RESERVE_MS):
         if _endpoint_status(name) == "InService":
-            return
+            return True
         time.sleep(_POLL_SECONDS)
+    return False
 
 
 def _remove(endpoint: str, context: LambdaContext) -> None:

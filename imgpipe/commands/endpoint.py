@@ -49,16 +49,21 @@ def _show_locally(env: str, console: Console) -> None:
     for fleet in status["serving"]:
         share = "" if fleet["share"] == 1 else f" ({fleet['share']:.0%} of the requests)"
         rows += [("Model", f"{fleet['model']}{share}"), ("Configuration", fleet["configuration"])]
+        if restarts := fleet.get("restarts"):
+            rows += [("Restarted", f"{restarts} times, for its container had ended: see `imgpipe errors --local`")]
         rows += [("Captured", f"{captured} requests, {fleet['capture_percent']} % of them from now on")]
     rows += [("Process", str(found.record.host.pid)), ("Last request", f"{status['idle_seconds']:.0f} s ago")]
     _print(console, rows)
 
 
 def _stop_locally(env: str, console: Console) -> None:
+    from imgpipe.interruption import interrupted_by_signals
     from imgpipe.local_endpoint import running_endpoint
+    from local.endpoint.state import changing
 
     found = running_endpoint(env)
-    found.stop()
+    with changing(HOME, env), interrupted_by_signals():
+        found.stop()
     say(console, f"Endpoint {found.record.name} has ended; `imgpipe endpoint --local --start` brings it back.")
 
 

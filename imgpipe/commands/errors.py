@@ -18,7 +18,7 @@ def errors(
     env: Environment = "dev",
     local: Annotated[bool, typer.Option("--local", help="Runs and the endpoint of this machine.")] = False,
 ) -> None:
-    """What went wrong lately: failed executions, refused requests, items in the queues; newest first."""
+    """What went wrong lately: failed executions, refused requests, unsure results, queues; newest first."""
     from imgpipe.errors_found import parse_since  # late, like all imports of a command
 
     start = parse_since(since, now=datetime.now(timezone.utc))
@@ -58,6 +58,7 @@ def _show(found: Found, since: str) -> None:
         say(f"  {problem.reason}")
         say(f"  {problem.more}", "dim")
     if not found.problems:
-        say(f"Nothing went wrong in the last {since}, where it could be looked.")
+        but = ", but the queues are not empty" if found.waiting else ""
+        say(f"Nothing went wrong in the last {since}, where it could be looked{but}.")
     for note in found.notes:
         say(f"({note})", "dim")

@@ -93,8 +93,8 @@ class DeploymentRole(Construct):
         return [
             allow("ReadSamples", ["s3:GetObject"], [samples]),
             # Without it a missing sample is an access error, which says nothing.
-            allow("SeeThatASampleIsMissing", ["s3:ListBucket"], [bucket], listing("models")),
-            allow("RecordWhatIsLive", ["s3:PutObject"], [live]),
+            allow("SeeThatASampleIsMissing", ["s3:ListBucket"], [bucket], listing("models", without_prefix=True)),
+            allow("RecordWhatIsLive", ["s3:GetObject", "s3:PutObject"], [live]),
         ]
 
     def _alarms(self, alarm_arns: list[str]) -> list[iam.PolicyStatement]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -17,7 +18,13 @@ class EndpointLifecycle(Construct):
     """Custom resource over functions/remove_endpoint; nothing of an endpoint outlives its stack, in no environment."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: EnvironmentSettings, machine: sfn.IStateMachine
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: EnvironmentSettings,
+        machine: sfn.IStateMachine,
+        topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
         self._settings = settings
@@ -29,8 +36,9 @@ class EndpointLifecycle(Construct):
             name="remove-endpoint",
             description="Lets the endpoint follow the settings, and removes it when its stack is deleted",
             timeout=cdk.Duration.minutes(15),
-            environment={"ENDPOINT_NAME": settings.endpoint_name},
+            environment={"ENDPOINT_NAME": settings.endpoint_name, "TOPIC_ARN": topic.topic_arn},
         )
+        remove.role.add_to_policy(allow("Notify", ["sns:Publish"], [topic.topic_arn]))
         for statement in (*self._hosting(remove.role), *self._machine(remove.role, machine)):
             remove.role.add_to_policy(statement)
         self.resource = cdk.CustomResource(
@@ -43,9 +51,8 @@ class EndpointLifecycle(Construct):
                 "EndpointName": settings.endpoint_name,
                 "NamePrefix": f"{settings.prefix}-v",
                 "StateMachineArn": machine.state_machine_arn,
-                # A change of any of these is an update, which the endpoint has to follow.
-                "Settings": settings.serving.settings_hash,
-                "Scaling": settings.serving.scaling_text,
+                # Its change is an update, which the endpoint has to follow.
+                "SettingsHash": settings.serving.deployment_hash,
             },
         )
         self.resource.node.add_dependency(remove.role)
@@ -96,6 +103,6 @@ class EndpointLifecycle(Construct):
         return [
             allow("FollowSettings", ["states:StartExecution"], [machine.state_machine_arn]),
             allow("FindDeployments", ["states:ListExecutions"], [machine.state_machine_arn, runs]),
-            allow("StopDeployments", ["states:StopExecution"], [executions]),
+            allow("FollowDeployments", ["states:DescribeExecution", "states:StopExecution"], [executions]),
             allow("SeeWhetherTheStackGoes", ["cloudformation:DescribeStacks"], [stack.stack_id]),
         ]

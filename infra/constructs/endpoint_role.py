@@ -52,7 +52,7 @@ class EndpointRole(Construct):
         self._explain("Registered models lie under the ids of their executions, which the service makes up.", models)
         statements = [
             allow("ReadModels", ["s3:GetObject"], [models]),
-            allow("ListModels", ["s3:ListBucket"], [bucket], listing("models")),
+            allow("ListModels", ["s3:ListBucket"], [bucket], listing("models", without_prefix=True)),
         ]
         if self._settings.serving.capture_percent:
             self._explain("The service names captured files after their hour and a random id.", captured)

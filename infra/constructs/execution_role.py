@@ -92,9 +92,9 @@ class ExecutionRole(Construct):
         self._explain("Outputs lie under the id of their execution, which the service makes up.", *outputs)
         return [
             allow("ReadInputs", ["s3:GetObject"], inputs),
-            allow("ListInputs", ["s3:ListBucket"], [data], listing(*self._grants.data_prefixes)),
+            allow("ListInputs", ["s3:ListBucket"], [data], listing(*self._grants.data_prefixes, without_prefix=True)),
             allow("ReadAndWriteArtifacts", ["s3:GetObject", "s3:PutObject"], outputs),
-            allow("ListArtifacts", ["s3:ListBucket"], [artifacts], listing(*_ARTIFACT_PREFIXES)),
+            allow("ListArtifacts", ["s3:ListBucket"], [artifacts], listing(*_ARTIFACT_PREFIXES, without_prefix=True)),
             *self._pretrained(),
         ]
 

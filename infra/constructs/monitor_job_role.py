@@ -53,7 +53,7 @@ class MonitorJobRole(Construct):
             )
         return [
             allow("ReadInputs", ["s3:GetObject"], read),
-            allow("ListInputs", ["s3:ListBucket"], [bucket], listing(*prefixes)),
+            allow("ListInputs", ["s3:ListBucket"], [bucket], listing(*prefixes, without_prefix=True)),
             allow("WriteResults", ["s3:PutObject"], [f"{bucket}/{results}/*"]),
         ]
 
@@ -80,6 +80,8 @@ class MonitorJobRole(Construct):
             resource_name=_LOG_GROUP,
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
-        acknowledge_wildcard(self.role, f"{group}:*", reason="Log streams are named after their job, and jobs by the state machine.")
+        acknowledge_wildcard(
+            self.role, f"{group}:*", reason="Log streams are named after their job, and jobs by the state machine."
+        )
         actions = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
         return [allow("WriteJobLogs", actions, [group, f"{group}:*"])]

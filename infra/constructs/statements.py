@@ -15,7 +15,11 @@ def allow(
     return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
 
 
-def listing(*prefixes: str) -> dict[str, Any]:
-    """Limits ListBucket to prefixes; IfExists, because a check that the bucket exists (HeadBucket) has none."""
+def listing(*prefixes: str, without_prefix: bool = False) -> dict[str, Any]:
+    """Limits ListBucket to prefixes.
+
+    `without_prefix` is for who needs it for requests that have none: a service's check that the bucket exists
+    (HeadBucket), and S3's own before it says that an object is missing. Such a principal can list all keys.
+    """
     patterns = [pattern for prefix in prefixes for pattern in (prefix, f"{prefix}/*")]
-    return {"StringLikeIfExists": {"s3:prefix": patterns}}
+    return {"StringLikeIfExists" if without_prefix else "StringLike": {"s3:prefix": patterns}}

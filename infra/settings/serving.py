@@ -19,6 +19,8 @@ EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\
 # Instances whose local disks encrypt by themselves, for which the service takes no key (KmsKeyId of
 # CreateEndpointConfig): families with a "d" behind their generation, and those of accelerators with local disks.
 _LOCAL_STORAGE: Final = re.compile(r"ml\.([a-z]+[0-9]+[a-z]*d[a-z]*|g4dn|g5|g6e?|p4de?|p5e?n?|inf2|trn1n?|trn2)\.")
+# Graviton (a "g" behind the generation), and accelerators that need models compiled for them.
+_OTHER_PROCESSORS: Final = re.compile(r"ml\.([a-z]+[0-9]+g[a-z]*|inf[0-9]+|trn[0-9]+n?)\.")
 # Longest limit of a deployment: BlueGreenUpdatePolicy, MaximumExecutionTimeoutInSeconds.
 LONGEST_DEPLOYMENT_SECONDS: Final = 28_800
 # Starting the new fleet, and stopping the old one.
@@ -74,7 +76,7 @@ class ServingSettings(Section):
         50, ge=1, le=50, description="Share of the canary, or of each linear step, in percent of the capacity"
     )
     bake_minutes: int = Field(
-        5, ge=3, le=60, description="How long the alarms are watched after each shift; they need 3 minutes to ring"
+        5, ge=5, le=60, description="How long the alarms are watched after each shift; they need 3 minutes to ring"
     )
     error_rate_percent: float = Field(
         5.0, gt=0, le=100, description="Share of requests answered with 5xx at which a deployment rolls back"
@@ -148,12 +150,26 @@ class ServingSettings(Section):
         numbers = (self.instance_count, self.max_instance_count, self.target_invocations_per_minute)
         return "-".join(map(str, numbers)) if self.autoscaled else ""
 
+    @property
+    def deployment_hash(self) -> str:
+        """What a deployment is made from, and how it scales: equal text, nothing to deploy."""
+        return f"{self.settings_hash}-{self.scaling_text}"
+
     @model_validator(mode="after")
     def _check_counts(self) -> Self:
         if self.max_instance_count < self.instance_count:
             raise ValueError(
                 f"max_instance_count {self.max_instance_count} is below instance_count {self.instance_count}: "
                 "raise it, or lower instance_count"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_instance(self) -> Self:
+        if self.kind == "realtime" and _OTHER_PROCESSORS.match(self.instance_type):
+            raise ValueError(
+                f"instance_type {self.instance_type}: the serve image is built for x86-64, which Graviton and "
+                "Inferentia instances do not run: use another family, such as ml.c5 or ml.m6i"
             )
         return self
 
@@ -176,6 +192,9 @@ class ServingSettings(Section):
             "subnet_ids": bool(self.subnet_ids),
             "security_group_ids": bool(self.security_group_ids),
             "network_isolation": self.network_isolation is True,
+            "kms_key_arn": self.kms_key_arn is not None,
+            "max_instance_count": self.max_instance_count > 1,
+            "traffic_shift": self.traffic_shift == "linear",
         }
         for name, asked in lacking.items():
             if asked:

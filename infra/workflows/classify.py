@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.workflows.states import SERVICE_RETRIES, State, choice, fail, sdk, task
+from infra.workflows.states import State, choice, fail, sdk, task
 
 NOT_MET: Final = "THRESHOLD_CONFIDENCE_NOT_MET"
 # What the packer reads, as people write it; other files below a prefix are left out.
@@ -285,8 +285,7 @@ def _resource_task(
         result_path=at,
         retry=[
             *([{"ErrorEquals": [TAKEN], "MaxAttempts": 0}] if taken else []),
-            _retry("States.TaskFailed", seconds=1, attempts=4),
-            *SERVICE_RETRIES,
+            _retry("States.TaskFailed", "States.Timeout", seconds=1, attempts=4),  # the first is not the second
         ],
         next_state=next_state,
     )

@@ -15,7 +15,7 @@ from infra.workflows.deployment.watch import watch
 
 __all__ = ["FAILURE", "DeployNames", "deploy_machine"]
 
-# An execution has at most 25,000 events: a look with a smoke test is about 31, one at a busy endpoint 11.
+# An execution has at most 25,000 events: a look with a smoke test is about 33, one at a busy endpoint 13.
 _POLLS: Final = 240
 _SHORTEST_POLL_SECONDS: Final = 15
 
@@ -24,7 +24,7 @@ def deploy_machine(settings: EnvironmentSettings, names: DeployNames) -> dict[st
     """Amazon States Language (JSONPath) of `<prefix>-deploy`.
 
     Input: EventBridge's "SageMaker Model Package State Change", or {"detail": {"ModelApprovalStatus": "Redeploy"}}
-    for the newest approved version under the present settings.
+    for the live version under the present settings (the newest approved one where none is live).
     """
     ctx = Context(settings, names)
     limit = settings.serving.deployment_limit_seconds
@@ -33,7 +33,7 @@ def deploy_machine(settings: EnvironmentSettings, names: DeployNames) -> dict[st
     polls = 2 * limit // poll
     return {
         "Comment": f"Deploys approved versions of {names.model_package_group} to endpoint {ctx.endpoint}",
-        "StartAt": "Start",
+        "StartAt": "Whose settings",
         # Waits for others, deploys, and takes it back at worst.
         "TimeoutSeconds": 6 * limit + 3600,
         "States": {

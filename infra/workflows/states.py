@@ -14,21 +14,30 @@ States = dict[str, State]
 SDK: Final = "arn:{partition}:states:::aws-sdk:"
 # How long one call of a service may take; the service's own clients give up earlier.
 TASK_TIMEOUT_SECONDS: Final = 120
-# What is worth another try of an SDK integration: nobody answered, or nobody could be asked.
-SERVICE_RETRIES: Final = [
-    {
-        "ErrorEquals": ["States.Timeout", "SdkClientException"],
-        "IntervalSeconds": 2,
-        "BackoffRate": 2,
-        "MaxAttempts": 4,
-        "JitterStrategy": "FULL",
-    },
-]
+_PAUSES: Final = {"IntervalSeconds": 2, "BackoffRate": 2, "MaxAttempts": 5, "JitterStrategy": "FULL"}
+# Of a call that may be made twice: throttling and 5xx have no names of their own.
+REPEATABLE: Final = [{"ErrorEquals": ["States.TaskFailed", "States.Timeout"], **_PAUSES}]
+# An SDK integration names its errors after the client, which differs from the name in the ARN.
+_CLIENTS: Final = {
+    "applicationautoscaling": "ApplicationAutoScaling",
+    "cloudwatch": "CloudWatch",
+    "s3": "S3",
+    "sagemaker": "SageMaker",
+    "sagemakerruntime": "SageMakerRuntime",
+    "sns": "Sns",
+}
 
 
 def sdk(action: str, *, partition: str) -> str:
     """ARN of an SDK integration; `action` is "<service>:<action>", such as "sagemaker:describeEndpoint"."""
     return SDK.format(partition=partition) + action
+
+
+def service_retries(resource: str) -> list[dict[str, Any]]:
+    """What is worth another try of any call: nobody answered, or nobody could be asked."""
+    service = resource.split(":")[-2]
+    client = [f"{_CLIENTS[service]}.SdkClientException"] if service in _CLIENTS else []
+    return [{"ErrorEquals": ["States.Timeout", *client], **_PAUSES}]
 
 
 def task(
@@ -39,13 +48,13 @@ def task(
     result_path: str | None = None,
     result_selector: Mapping[str, Any] | None = None,
     catch: Mapping[str, str] | None = None,
-    retry: Sequence[Mapping[str, Any]] = SERVICE_RETRIES,
+    retry: Sequence[Mapping[str, Any]] | None = None,
     timeout_seconds: int | None = TASK_TIMEOUT_SECONDS,
     comment: str | None = None,
 ) -> State:
     """A task; `resource` is an ARN such as "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint".
 
-    `result_path` None discards the answer, so that the input goes on. `catch` maps an error name (or "States.ALL") to
+    `result_path` None discards the answer, so that the input goes on. `retry` None is service_retries(). `catch` maps an error name (or "States.ALL") to
     the state that follows it, which finds the error at $.error.
     """
     state: State = {"Type": "Task", "Resource": resource, "Parameters": dict(parameters), "ResultPath": result_path}
@@ -55,6 +64,7 @@ def task(
         state["TimeoutSeconds"] = timeout_seconds
     if result_selector:
         state["ResultSelector"] = dict(result_selector)
+    retry = service_retries(resource) if retry is None else retry
     if retry:
         state["Retry"] = [dict(item) for item in retry]
     if catch:
@@ -84,6 +94,17 @@ def count(at: str, *, next_state: str) -> State:
     return put({"count.$": f"States.MathAdd({at}.count, 1)"}, at=at, next_state=next_state)
 
 
+def wait_bounded(name: str, *, seconds: int, most: int, again: str, otherwise: str) -> States:
+    """Waits, and goes on to `again`; to `otherwise` once $.polls has counted more than `most`, whatever was seen."""
+    return {
+        name: wait(seconds, next_state=f"{name}, counted"),
+        f"{name}, counted": count("$.polls", next_state=f"{name}, bounded"),
+        f"{name}, bounded": choice(
+            {"Variable": "$.polls.count", "NumericGreaterThan": most, "Next": otherwise}, default=again
+        ),
+    }
+
+
 def succeed(comment: str) -> State:
     """The end of an execution that did what it was to do."""
     return {"Type": "Succeed", "Comment": comment}
@@ -102,7 +123,7 @@ def present(variable: str) -> State:
 def error_says(*patterns: str) -> State:
     """Comparison: the caught error's text matches one of the patterns, in which * stands for anything.
 
-    SageMaker's errors have one name for nearly all, so that only the text tells them apart.
+    SageMaker's errors have one name for nearly all, so that only the text tells them apart. A time-out has no text.
     """
     rules = [{"Variable": "$.error.Cause", "StringMatches": pattern} for pattern in patterns]
-    return {"Or": rules} if len(rules) > 1 else rules[0]
+    return {"And": [present("$.error.Cause"), {"Or": rules} if len(rules) > 1 else rules[0]]}

@@ -18,7 +18,7 @@ def completed_buckets() -> Iterator[None]:
     create = FakeBucket.create_from_cloudformation_json
 
     def create_completed(
-        cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **options: Any
+        cls: Any, /, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **options: Any
     ) -> Any:
         bucket = create(resource_name, cloudformation_json, account_id, region_name, **options)
         wanted = cloudformation_json.get("Properties", {}).get("NotificationConfiguration", {})

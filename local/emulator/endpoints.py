@@ -65,8 +65,8 @@ class Endpoints:
 
     def deleted(self, name: str) -> None:
         """Ends the fleet of an endpoint that was deleted."""
-        fleet = self._fleets.pop(name, None)
-        if self.hosting and fleet:
+        self._fleets.pop(name, None)
+        if self.hosting:  # though no fleet serves: one that failed has left its process
             self.hosting.close(name)
 
     def live(self) -> dict[str, str]:
@@ -92,11 +92,11 @@ class Endpoints:
     def _create(self, endpoint: FakeEndpoint) -> None:
         try:
             fleet = self._launch(endpoint, endpoint.endpoint_config_name)
-        except _RolledBack as error:
+            self._route(endpoint, {fleet: 1.0})
+        except (_RolledBack, LocalRunError) as error:
             self._set(endpoint, "Failed", str(error))
             return
         self._fleets[endpoint.endpoint_name] = fleet
-        self._route(endpoint, {fleet: 1.0})
         self._set(endpoint, "InService")
 
     def _update(self, endpoint: FakeEndpoint, configuration: str, deployment: Mapping[str, Any]) -> None:
@@ -104,20 +104,29 @@ class Endpoints:
         try:
             new = self._launch(endpoint, configuration)
             self._shift(endpoint, configuration, deployment, old=old, new=new)
-        except _RolledBack as error:
+            if old:
+                self._hosting.stop(old)
+        except (_RolledBack, LocalRunError) as error:
             self._set(endpoint, "RollingBack", str(error))
+            serves = self._returned(endpoint, old=old, new=new)
+            endpoint.pending_deployment_summary = None
+            self._set(endpoint, "InService" if serves else "Failed", str(error))
+            return
+        self._fleets[endpoint.endpoint_name] = new
+        self._settle(endpoint, configuration)
+        self._set(endpoint, "InService")
+
+    def _returned(self, endpoint: FakeEndpoint, *, old: str | None, new: str | None) -> bool:
+        """Gives the old fleet all requests again; returns whether there is one, and a process that runs it."""
+        try:
             if old:
                 self._route(endpoint, {old: 1.0})
             if new:
                 self._hosting.stop(new)
-            endpoint.pending_deployment_summary = None
-            self._set(endpoint, "InService" if old else "Failed", str(error))
-            return
-        self._fleets[endpoint.endpoint_name] = new
-        if old:
-            self._hosting.stop(old)
-        self._settle(endpoint, configuration)
-        self._set(endpoint, "InService")
+        except LocalRunError:  # the endpoint's process has ended, and all fleets with it; the first error says so
+            self._fleets.pop(endpoint.endpoint_name, None)
+            return False
+        return old is not None
 
     def _shift(
         self,

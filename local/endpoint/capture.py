@@ -59,6 +59,7 @@ class Capture:
         }
         with self._lock:
             path = self._file(variant, now)
+            path.parent.mkdir(parents=True, exist_ok=True)  # each time: somebody may tidy up meanwhile
             with path.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(line)}\n")
             self.count += 1
@@ -69,7 +70,6 @@ class Capture:
         if hour != self._hour:
             name = f"{now:%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4()}.jsonl"
             self._hour, self._path = hour, self._directory / self._endpoint / variant / hour / name
-            self._path.parent.mkdir(parents=True, exist_ok=True)
         return self._path
 
 

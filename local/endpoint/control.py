@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from local.endpoint.record import EndpointRecord, live_record
+from local.endpoint.record import EndpointRecord, live_record, read_record
 from local.endpoint.server import TOKEN_HEADER
 from local.errors import LocalRunError
 
@@ -24,13 +24,14 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 class EndpointControl:
-    """A running local endpoint."""
+    """A running local endpoint; `directory` has its files."""
 
-    def __init__(self, record: EndpointRecord) -> None:
+    def __init__(self, record: EndpointRecord, directory: Path) -> None:
         self.record = record
+        self._directory = directory
 
     def status(self) -> dict[str, Any]:
-        """endpoint, serving (its fleets with their shares), captured, idle_seconds."""
+        """endpoint, fleets (all of them), serving (those that get requests, with shares), captured, idle_seconds."""
         return self._ask("GET", "/control/status")
 
     def launch(self, fleet: str, request: Mapping[str, Any]) -> None:
@@ -52,7 +53,8 @@ class EndpointControl:
 
     def stop(self) -> None:
         """Ends the endpoint with all of its processes, and waits for that."""
-        self.record.end()
+        now = read_record(self._directory)  # other programs run than when this object was made
+        (now if now and now.host == self.record.host else self.record).end()
 
     def invoke(self, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         """InvokeEndpoint, as it came."""
@@ -82,7 +84,7 @@ class EndpointControl:
 def running(directory: Path) -> EndpointControl | None:
     """The endpoint of a directory, where it runs."""
     record = live_record(directory)
-    return EndpointControl(record) if record else None
+    return EndpointControl(record, directory) if record else None
 
 
 def start(directory: Path, *, name: str, idle_seconds: float) -> EndpointControl:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import random
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +19,12 @@ from local.endpoint.runtime_api import Answer, answered, model_error, validation
 
 _NO_ANSWER: Final = 500  # how the service counts a container that broke the connection
 _OK: Final = 200
+_LOOK_SECONDS: Final = 0.2
+# Before a container that has ended is started again: doubled from time to time, until it has lived for a while.
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+_LIVED_SECONDS: Final = 60.0
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -30,13 +39,15 @@ class Fleet:
     settled: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
     reason: str | None = None  # why it will never answer
+    restarts: int = 0  # of a container that answered once, as the service restarts them
 
 
 class Fleets:
-    """All fleets of one endpoint; safe to use from several threads."""
+    """All fleets of one endpoint; safe to use from several threads; `changed` hears of new processes."""
 
-    def __init__(self, *, endpoint: str, directory: Path) -> None:
+    def __init__(self, *, endpoint: str, directory: Path, changed: Callable[[], None] = lambda: None) -> None:
         self.endpoint = endpoint
+        self._changed = changed
         self.capture = Capture(directory / "capture", endpoint=endpoint)
         self._fleets: dict[str, Fleet] = {}
         self._shares: dict[str, float] = {}
@@ -57,7 +68,7 @@ class Fleets:
         )
         with self._lock:
             self._fleets[fleet_id] = fleet
-        threading.Thread(target=_watch_start, args=(fleet,), daemon=True).start()
+        threading.Thread(target=self._watch, args=(fleet,), daemon=True).start()
 
     def wait_ready(self, fleet_id: str) -> str | None:
         """Waits until a fleet answers; returns why it never will."""
@@ -80,21 +91,25 @@ class Fleets:
             fleet.program.end()
 
     def end_all(self) -> None:
-        """Ends every fleet."""
-        for fleet_id in list(self._fleets):
-            self.end(fleet_id)
+        """Ends every fleet, all at once."""
+        fleets = list(self._fleets)
+        with ThreadPoolExecutor(max(1, len(fleets))) as pool:
+            list(pool.map(self.end, fleets))
 
     def pids(self) -> list[int]:
         """The processes of all fleets."""
         with self._lock:
             return [fleet.program.pid for fleet in self._fleets.values()]
 
-    def serving(self) -> list[dict[str, Any]]:
-        """What is said of the fleets that get requests, with their shares."""
+    def names(self) -> list[str]:
+        """The ids of all fleets, those without requests among them."""
         with self._lock:
-            return [
-                {**self._fleets[fleet].shown, "fleet": fleet, "share": share} for fleet, share in self._shares.items()
-            ]
+            return list(self._fleets)
+
+    def serving(self) -> list[dict[str, Any]]:
+        """What is said of the fleets that get requests: their shares, and how often they had to be restarted."""
+        with self._lock:
+            return [_said(fleet_id, self._fleets[fleet_id], share) for fleet_id, share in self._shares.items()]
 
     def invoke(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Hands a request to one of the fleets, by their shares."""
@@ -109,6 +124,11 @@ class Fleets:
             return model_error(_NO_ANSWER, f"the container did not answer: {error!r}", log=str(fleet.log))
         answer = answered(container, variant=fleet.variant, log=str(fleet.log))
         if answer[0] == _OK:
+            self._capture(fleet, headers, body, answer)
+        return answer
+
+    def _capture(self, fleet: Fleet, headers: Mapping[str, str], body: bytes, answer: Answer) -> None:
+        try:
             self.capture.consider(
                 percent=fleet.capture_percent,
                 variant=fleet.variant,
@@ -116,11 +136,29 @@ class Fleets:
                 body=body,
                 answer=answer[1:],
             )
-        return answer
+        except OSError as error:  # as in the service, whoever asked gets the answer
+            _LOGGER.warning("a request could not be captured: %s", error)
+
+    def _watch(self, fleet: Fleet) -> None:
+        """Waits until a container answers; later starts it again whenever it has ended."""
+        try:
+            fleet.reason = fleet.program.wait_ready(stop=fleet.stop)
+        finally:
+            fleet.settled.set()
+        pause, begun = _FIRST_PAUSE_SECONDS, time.monotonic()
+        while fleet.reason is None and not fleet.stop.wait(_LOOK_SECONDS):
+            if fleet.program.running:
+                continue
+            pause = _FIRST_PAUSE_SECONDS if time.monotonic() - begun > _LIVED_SECONDS else pause
+            _LOGGER.warning("the container has ended: started again in %g s, see %s", pause, fleet.log)
+            if fleet.stop.wait(pause):
+                return
+            fleet.program.start()
+            fleet.restarts += 1
+            pause, begun = min(2 * pause, _LONGEST_PAUSE_SECONDS), time.monotonic()
+            self._changed()
 
 
-def _watch_start(fleet: Fleet) -> None:
-    try:
-        fleet.reason = fleet.program.wait_ready(stop=fleet.stop)
-    finally:
-        fleet.settled.set()
+def _said(fleet_id: str, fleet: Fleet, share: float) -> dict[str, Any]:
+    restarts = {"restarts": fleet.restarts} if fleet.restarts else {}
+    return {**fleet.shown, "fleet": fleet_id, "share": share, **restarts}

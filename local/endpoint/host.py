@@ -5,6 +5,7 @@ It listens on loopback, writes endpoint.json once it does, and ends by itself wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -12,29 +13,32 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import psutil
 import uvicorn
 
+from local.endpoint.fleet_files import remove_all_files
 from local.endpoint.fleets import Fleets
-from local.endpoint.record import NAME, EndpointRecord, ProcessMark
+from local.endpoint.record import EndpointRecord, ProcessMark, forget
 from local.endpoint.server import EndpointServer
 
 
 def main(directory: Path, name: str, idle_seconds: float) -> None:
     """Serves until SIGTERM, a stop by control, or `idle_seconds` without a request; then ends every program."""
-    fleets, token = Fleets(endpoint=name, directory=directory), secrets.token_urlsafe()
+    token, writing = secrets.token_urlsafe(), threading.Lock()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def record() -> None:
-        EndpointRecord(
-            name=name,
-            host=ProcessMark.of(os.getpid()),
-            port=listener.getsockname()[1],
-            token=token,
-            programs=tuple(ProcessMark.of(pid) for pid in fleets.pids()),
-        ).write(directory)
+        with writing:
+            EndpointRecord(
+                name=name,
+                host=ProcessMark.of(os.getpid()),
+                port=listener.getsockname()[1],
+                token=token,
+                programs=marks(fleets.pids()),
+            ).write(directory)
 
     def stop() -> None:
         server.should_exit = True
@@ -43,6 +47,7 @@ def main(directory: Path, name: str, idle_seconds: float) -> None:
         wait_until_idle(lambda: endpoint.last_used, idle_seconds)
         stop()
 
+    fleets = Fleets(endpoint=name, directory=directory, changed=record)
     endpoint = EndpointServer(fleets, token=token, changed=record, stop=stop)
     server = uvicorn.Server(uvicorn.Config(endpoint.app(), log_level="warning", timeout_graceful_shutdown=10))
     # uvicorn raises the signal that stopped it once more when it is done, which would end this process too early.
@@ -53,7 +58,17 @@ def main(directory: Path, name: str, idle_seconds: float) -> None:
         server.run(sockets=[listener])
     finally:
         fleets.end_all()
-        (directory / NAME).unlink(missing_ok=True)
+        remove_all_files(directory)
+        forget(directory, pid=os.getpid())
+
+
+def marks(pids: Iterable[int]) -> tuple[ProcessMark, ...]:
+    """The marks of those processes that have not ended meanwhile."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(ProcessMark.of(pid))
+    return tuple(found)
 
 
 def wait_until_idle(

@@ -17,11 +17,11 @@ from local.containers.process import LOOPBACK, command_of
 from local.emulator.hosting import Answer, FleetRequest
 from local.endpoint import control
 from local.endpoint.control import EndpointControl
+from local.endpoint.fleet_files import IMAGE, ROOT, fleet_directory, remove_all_files, remove_files
 from local.endpoint.runtime_api import validation_error
 from local.errors import LocalRunError
 from local.storage import Store, split_uri
 
-FLEETS: Final = "fleets"
 _SERVE: Final = "serve"  # the argument that SageMaker gives a container that is to serve
 
 
@@ -48,20 +48,23 @@ class LocalHosting:
     def control(self) -> EndpointControl | None:
         """The endpoint's process, where it runs."""
         with self._lock:
-            self._control = self._control or control.running(self._directory)
+            if self._control is None or self._control.record.host.process() is None:
+                self._control = control.running(self._directory)
             return self._control
 
     def launch(self, request: FleetRequest) -> str:
         """See `Hosting.launch`; raises LocalRunError for an image or a model that is not there."""
         fleet = f"{request.configuration}-{uuid.uuid4().hex[:8]}"
-        folder = self._directory / FLEETS / fleet
+        folder = fleet_directory(self._directory, fleet)
+        if self.control is None:
+            remove_all_files(self._directory)  # of a process that was killed
         try:
-            image = self._image(request.image_uri, folder / "image")
+            image = self._image(request.image_uri, folder / IMAGE)
             self._unpack(request.model_data_uri, folder)
             job = ContainerJob(
                 name=fleet,
                 image=image,
-                root=folder.resolve() / "ml",
+                root=folder.resolve() / ROOT,
                 log=folder / "serve.log",
                 arguments=[_SERVE, *LOOPBACK],
                 environment=request.environment,
@@ -95,15 +98,14 @@ class LocalHosting:
     def stop(self, fleet: str) -> None:
         """Ends a fleet and removes its files, its log excepted."""
         self._running().end(fleet)
-        for part in ("image", "ml"):
-            shutil.rmtree(self._directory / FLEETS / fleet / part, ignore_errors=True)
+        remove_files(self._directory, fleet)
 
     def close(self, endpoint: str) -> None:
         """Ends the endpoint's process with its fleets."""
         if found := self.control:
             found.stop()
         self._control = None
-        shutil.rmtree(self._directory / FLEETS, ignore_errors=True)
+        remove_all_files(self._directory)
 
     def invoke(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """See `Hosting.invoke`."""
@@ -136,11 +138,12 @@ class LocalHosting:
 
     def _unpack(self, uri: str, folder: Path) -> None:
         """The model at /opt/ml/model, as the service unpacks it."""
-        (folder / "ml" / "model").mkdir(parents=True)
+        model = folder / ROOT / "model"
+        model.mkdir(parents=True)
         archive, (bucket, key) = folder / "model.tar.gz", split_uri(uri)
         if key not in set(self._objects.keys(bucket, key)):
             raise LocalRunError(f"{uri} does not exist: the version has lost its model; run the pipeline again")
         self._objects.copy_out(bucket, key, archive)
         with tarfile.open(archive) as tar:
-            tar.extractall(folder / "ml" / "model", filter="data")
+            tar.extractall(model, filter="data")
         archive.unlink()

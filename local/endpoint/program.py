@@ -32,18 +32,36 @@ class ServeProgram:
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path, log: Path) -> None:
         self.port = _free_port()
-        self._log = log
+        self._command, self._directory, self._log = command, directory, log
+        self._environment = {**environment, "SAGEMAKER_BIND_TO_PORT": str(self.port)}
+        self._lock = threading.Lock()
+        self._ending = False
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env={**environment, "SAGEMAKER_BIND_TO_PORT": str(self.port)},
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as output:
+            return subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @property
+    def running(self) -> bool:
+        """Whether the program has not ended."""
+        return self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts the program again, on its port, where it has ended without being told to."""
+        with self._lock:
+            if not self._ending and not self.running:
+                _kill_group(self._process)
+                self._process = self._started()
 
     @property
     def pid(self) -> int:
@@ -74,12 +92,13 @@ class ServeProgram:
 
     def end(self) -> None:
         """SIGTERM, so that it answers what it has begun; later SIGKILL to the whole group."""
+        with self._lock:
+            self._ending = True
         if self._process.poll() is None:
             self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it left behind, as a container's processes go with it
+        _kill_group(self._process)
         self._process.wait()
 
     def _pings(self) -> bool:
@@ -94,6 +113,12 @@ class ServeProgram:
     def _last_line(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "it wrote nothing")[:_REASON_CHARACTERS]
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what a program left behind, as a container's processes go with it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -16,7 +16,8 @@ from local.files import write_whole
 SCHEMA_VERSION: Final = 1
 NAME: Final = "endpoint.json"
 _TOLERANCE_SECONDS: Final = 1.0  # of a process's start time, which the system rounds
-_GRACE_SECONDS: Final = 15.0
+# More than the host takes: for the requests that have begun, then for its programs, all at once.
+_GRACE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,13 @@ def live_record(directory: Path) -> EndpointRecord | None:
     record.end()
     (directory / NAME).unlink(missing_ok=True)
     return None
+
+
+def forget(directory: Path, *, pid: int) -> None:
+    """Removes the record of a host that ends; that of another one, which has taken its place, stays."""
+    record = read_record(directory)
+    if record and record.host.pid == pid:
+        (directory / NAME).unlink(missing_ok=True)
 
 
 def _await_end(process: psutil.Process) -> None:

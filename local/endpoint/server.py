@@ -53,6 +53,7 @@ class EndpointServer:
         return self._allowed(request) or JSONResponse(
             {
                 "endpoint": self._fleets.endpoint,
+                "fleets": self._fleets.names(),
                 "serving": self._fleets.serving(),
                 "captured": self._fleets.capture.count,
                 "idle_seconds": time.monotonic() - self.last_used,

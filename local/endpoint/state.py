@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from local.emulator.account import EmulatedAccount
 from local.endpoint import control
+from local.endpoint.control import EndpointControl
+from local.endpoint.fleet_files import remove_files
 from local.errors import LocalRunError
-from local.files import write_whole
+from local.files import locked, write_whole
 from local.storage import all_files
 
 SCHEMA_VERSION: Final = 1
@@ -29,6 +32,14 @@ def endpoint_directory(home: Path, environment: str) -> Path:
 def capture_directory(home: Path, environment: str) -> Path:
     """Where captured requests lie, below <endpoint>/<variant>/yyyy/mm/dd/hh."""
     return endpoint_directory(home, environment) / "capture"
+
+
+def changing(home: Path, environment: str) -> AbstractContextManager[None]:
+    """Keeps everybody else from changing an environment's local endpoint; raises LocalRunError where somebody does."""
+    directory = endpoint_directory(home, environment)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    busy = f"another deployment of {environment} is running on this machine: wait for its end, then try again"
+    return locked(directory / ".lock", busy=busy)
 
 
 def save(account: EmulatedAccount, directory: Path, *, endpoint: str, bucket: str) -> None:
@@ -60,13 +71,16 @@ def save(account: EmulatedAccount, directory: Path, *, endpoint: str, bucket: st
 def restore(account: EmulatedAccount, directory: Path, *, bucket: str) -> None:
     """Gives the account the endpoint that runs; one whose process has ended is forgotten.
 
+    What a deployment that was killed has left running is ended: fleets, or a process that nobody wrote down.
     Raises LocalRunError where the file is of another format.
     """
-    path = directory / NAME
-    if not path.is_file() or control.running(directory) is None:
+    path, running = directory / NAME, control.running(directory)
+    content = _read(path) if running and path.is_file() else None
+    if content is None or running is None or not _reconciled(running, content["fleet"], directory):
+        if running:
+            running.stop()
         path.unlink(missing_ok=True)
         return
-    content = _read(path)
     sagemaker = account.client("sagemaker")
     sagemaker.create_model(**content["model"])
     sagemaker.create_endpoint_config(**content["configuration"])
@@ -75,6 +89,19 @@ def restore(account: EmulatedAccount, directory: Path, *, bucket: str) -> None:
     if (directory / _OBJECTS).is_dir():
         for file in all_files(directory / _OBJECTS):
             account.objects.put(bucket, file.relative_to(directory / _OBJECTS).as_posix(), file)
+
+
+def _reconciled(running: EndpointControl, fleet: str, directory: Path) -> bool:
+    """Lets the fleet that was written down serve alone; returns False where it has ended."""
+    fleets = running.status()["fleets"]
+    if fleet not in fleets:
+        return False
+    running.route({fleet: 1.0})
+    for other in fleets:
+        if other != fleet:
+            running.end(other)
+            remove_files(directory, other)
+    return True
 
 
 def _read(path: Path) -> dict[str, Any]:

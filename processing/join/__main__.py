@@ -23,6 +23,11 @@ def main() -> None:
         destination=processing_output("predictions"),
         top_k=arguments.top_k,
     )
+    strays = summary["stray_answers"]
+    for path in strays["first"]:
+        print(f"problem: answer {path} belongs to no image", flush=True)
+    if strays["count"] > len(strays["first"]):
+        print(f"problem: {strays['count']} answers in all belong to no image", flush=True)
     print(f"Classified {summary['classified']} of {summary['images']} images", flush=True)
 
 

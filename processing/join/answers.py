@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,32 +24,37 @@ class Refused:
 
 
 class Answers:
-    """The stored answers; `leading` is what comes before an image's key in the path of its answer."""
+    """The stored answers; `leading` is what comes before an image's key in the path of its answer.
 
-    def __init__(self, directory: Path, leading: str) -> None:
+    `strays` are the paths of answers that belong to no image of the plan, sorted.
+    """
+
+    def __init__(self, directory: Path, leading: str, strays: Sequence[str] = ()) -> None:
         self._directory = directory
         self._leading = leading
+        self.strays = list(strays)
 
     @classmethod
     def below(cls, directory: Path, plan: Plan) -> Answers:
-        """Find out how the job has laid its answers out; raise ContainerError where they belong to other images.
+        """Find out how the job has laid its answers out; raise ContainerError where none belongs to an image.
 
         The developer guide shows answers at the keys below the input's prefix and at keys that hold parts of the
         prefix too ("Use batch transform to get inferences from large datasets"), so all of these are looked for.
         """
         stored = {path.removesuffix(SUFFIX) for path in _files(directory) if path.endswith(SUFFIX)}
         folders = plan.input_uri.removeprefix("s3://").strip("/").split("/")
-        strays: list[str] = []
-        for count in range(len(folders) + 1):
-            leading = "".join(f"{folder}/" for folder in folders[len(folders) - count :])
-            expected = {leading + image.key for image in plan.images()}
-            if stored <= expected:
-                return cls(directory, leading)
-            strays = strays or sorted(stored - expected)
-        raise ContainerError(
-            f"answer {strays[0]}{SUFFIX} belongs to no image of {plan.input_uri}: does the job write to a prefix of "
-            "its own?"
-        )
+        leadings = [
+            "".join(f"{folder}/" for folder in folders[len(folders) - count :]) for count in range(len(folders) + 1)
+        ]
+        strays = {leading: stored - {leading + image.key for image in plan.images()} for leading in leadings}
+        best = min(leadings, key=lambda leading: len(strays[leading]))
+        found = sorted(strays[best])
+        if stored and len(found) == len(stored):
+            raise ContainerError(
+                f"answer {found[0]}{SUFFIX} belongs to no image of {plan.input_uri}, and no other answer does: does the "
+                "job write to a prefix of its own?"
+            )
+        return cls(directory, best, [f"{path}{SUFFIX}" for path in found])
 
     def of(self, key: str, *, classes: int) -> list[float] | Refused:
         """The probabilities of an image by class, or why there are none."""

@@ -20,7 +20,15 @@ from join.plan import Image, Plan
 SCHEMA_VERSION = 1
 _DIGITS = 6  # of a probability
 _COLUMNS = ("key", "label", "probability", "threshold", "accepted")
-_REASONS = {"empty": "the object has no bytes", "too_large": "the object is larger than the job's limit"}
+_REASONS = {
+    "empty": "the object has no bytes",
+    "too_large": "the object is larger than the job's limit",
+    "unusable_key": "the key has an empty, too long or relative part, so that no file can have its name",
+}
+_STRAYS_NAMED = 8
+# What a spreadsheet takes for a formula: a key is whatever somebody uploaded.
+# Source: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass
@@ -40,8 +48,9 @@ def write_predictions(plan: Plan, answers: Answers, model: Model, *, destination
     - predictions.jsonl: a line for every listed image, `key`, `uri`, and either `label`, `probability`, `threshold`,
       `accepted` (null without a threshold), `ranked` (the `top_k` most probable labels) and, of a model of several
       labels, `labels`; or `error` with `code` and `message`;
-    - predictions.csv: the classified images; failures.csv: the others, each with its reason;
-    - transform.json: the counts, and where images and model came from.
+    - predictions.csv: the classified images; failures.csv: the others, each with its reason. Both are for people: a
+      text that a spreadsheet would take for a formula begins with an apostrophe, so programs join by predictions.jsonl;
+    - transform.json: the counts, where images and model came from, and answers that belong to no image.
 
     Raise ContainerError where no image was classified at all: then the input is wrong, or the model.
     """
@@ -64,6 +73,7 @@ def write_predictions(plan: Plan, answers: Answers, model: Model, *, destination
             _count(counts, image, entry)
             lines.write(_line({"key": image.key, "uri": plan.input_uri + image.key, **entry}))
         summary = _summary(counts, plan, thresholds=any(value is not None for value in model.thresholds))
+        summary["stray_answers"] = {"count": len(answers.strays), "first": answers.strays[:_STRAYS_NAMED]}
         _write(files.open(destination / "transform.json"), summary)
         if not summary["classified"]:
             raise ContainerError(
@@ -129,8 +139,12 @@ def _table_row(key: str, entry: dict[str, Any], columns: Sequence[str]) -> bytes
 
 def _row(values: Sequence[Any]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
+    csv.writer(text, lineterminator="\n").writerow([_cell(value) for value in values])
     return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _line(content: dict[str, Any]) -> bytes:

@@ -14,6 +14,8 @@ from serve.facts import Facts
 
 # Enough for a person and for a list's answer to stay small however many classes there are.
 RANKED = 10
+# From here on an image of several labels is called a class, see evaluate.predict.
+POSITIVE = 0.5
 
 Row = npt.NDArray[np.float32]
 
@@ -26,6 +28,7 @@ def plain(rows: Sequence[Row], *, several: bool) -> bytes:
 def verbose(rows: Sequence[Row], facts: Facts, *, name: str | None) -> bytes:
     """Return, for each image, the most probable class, whether it can be accepted, and the RANKED most probable ones.
 
+    Of a model of several labels all classes that an image is called are ranked, however many.
     ``name`` is the model's, so that whoever asks knows which version answered.
     """
     return _encoded(
@@ -47,7 +50,8 @@ def refusal(error: RefusedRequest) -> bytes:
 
 
 def _prediction(row: Row, facts: Facts) -> dict[str, Any]:
-    order = np.argsort(-row, kind="stable")[:RANKED].tolist()
+    called = int((row >= POSITIVE).sum()) if facts.multi_label else 0
+    order = np.argsort(-row, kind="stable")[: max(RANKED, called)].tolist()
     best = order[0]
     threshold = facts.threshold(best)
     return {

@@ -231,7 +231,7 @@ def test_the_machines_reach_their_functions_table_and_queues(stack, environment)
     assert prefix["StartItems"]["Resource"].endswith(f":stateMachine:imgpipe-{environment}-classify-prefix")
     assert prefix["FollowItems"]["Resource"].endswith(f":execution:imgpipe-{environment}-classify-prefix:*")
     assert prefix["WriteResults"]["Resource"].endswith("-us-east-1/classify/runs/*")
-    assert "s3:prefix" in prefix["ListImages"]["Condition"]["StringLikeIfExists"]
+    assert "s3:prefix" in prefix["ListImages"]["Condition"]["StringLike"]
 
 
 def test_stars_are_only_for_logs_and_traces(stack):

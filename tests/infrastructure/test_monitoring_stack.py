@@ -196,6 +196,14 @@ def test_jobs_read_their_inputs_and_write_results_alone(stack, environment):
     assert not any("cloudwatch" in action for item in found.values() for action in listed(item["Action"]))
 
 
+def test_only_the_jobs_may_list_without_a_prefix(stack):
+    """SageMaker's own checks of a bucket name none; the function always does."""
+    [function] = [item for item in _statements(stack, "Window") if item.get("Sid") == "ListFiles"]
+    assert set(function["Condition"]) == {"StringLike"}
+    [job] = [item for item in _statements(stack, "Job") if item.get("Sid") == "ListInputs"]
+    assert set(job["Condition"]) == {"StringLikeIfExists"}
+
+
 def test_the_machine_passes_one_role_to_sagemaker_alone(stack):
     found = {statement.get("Sid", ""): statement for statement in _statements(stack, "Machine")}
     passed = found["PassJobRole"]

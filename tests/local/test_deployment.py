@@ -150,3 +150,9 @@ def test_a_decision_alone_deploys_nothing(registry: CommandLine) -> None:
     assert noted.returncode == 0
     assert "Approved; nothing is deployed" in noted.stdout
     assert read_record(registry.home / "endpoints" / "dev") is None
+
+
+def test_a_version_that_is_not_there_is_one_line(registry: CommandLine) -> None:
+    unknown = registry("approve", "9", "--local")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "error: there is no version 9: choose one of 3, 2, 1\n"

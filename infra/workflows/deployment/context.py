@@ -17,12 +17,13 @@ ENDPOINT_DIMENSION: Final = "EndpointName"
 VARIANT: Final = "AllTraffic"
 # Marks the smoke test's requests among captured ones.
 SMOKE_INFERENCE_ID: Final = "imgpipe-smoke-test"
-# Tag of the endpoint: when the execution began that last changed it.
+# Tag of the endpoint: the moment of the decision that last changed it.
 CHANGED_TAG: Final = "imgpipe:deployed-by-execution-of"
 
 ABSENT: Final = ("*Could not find*", "*does not exist*")
 BUSY: Final = ("*in-progress*", "*in progress*", "*already existing*", "*Updating*")
 THROTTLED: Final = ("*Rate exceeded*", "*hrottl*")
+DENIED: Final = ("*not authorized*", "*AccessDenied*")
 
 FAILING: Final = "Failing"
 # Error of an execution that failed and told why; any other failure is told of by a rule.
@@ -80,9 +81,13 @@ class Context:
         at: str | None = None,
         select: Mapping[str, Any] | None = None,
         on_error: str = FAILING,
-        comment: str | None = None,
+        repeatable: bool = False,
     ) -> State:
-        """A call "<service>:<action>", whose answer goes to `at`; any error goes to `on_error`."""
+        """A call "<service>:<action>", whose answer goes to `at`; any error goes to `on_error`.
+
+        `repeatable` calls are tried again after any error: those that change nothing a second time, and of which no
+        error is expected. An endpoint that may be absent is rather looked at again by the loop around the call.
+        """
         return states.task(
             states.sdk(action, partition=self.names.partition),
             parameters,
@@ -90,8 +95,46 @@ class Context:
             result_path=at,
             result_selector=select,
             catch={"States.ALL": on_error},
-            comment=comment,
+            retry=states.REPEATABLE if repeatable else None,
         )
+
+    def publish(self, *, subject: str, message: str, then: str) -> State:
+        """A notification; that it could not be sent must not hide what it was to say."""
+        return self.call(
+            "sns:publish",
+            {"TopicArn": self.names.topic_arn, "Subject": subject[:100], "Message.$": f"States.Format({message})"},
+            then=then,
+            on_error=then,
+            repeatable=True,
+        )
+
+    def describe_version(self, arn: str, *, at: str, then: str, on_error: str = FAILING) -> State:
+        """Approval of the version whose ARN is at the path `arn`, at `<at>.status`."""
+        return self.call(
+            "sagemaker:describeModelPackage",
+            {"ModelPackageName.$": arn},
+            at=at,
+            select={"status.$": "$.ModelApprovalStatus"},
+            then=then,
+            on_error=on_error,
+            repeatable=True,
+        )
+
+    def read_live(self, *, at: str, then: str, on_error: str) -> State:
+        """What was recorded as live, at `<at>.file`; there may be no record yet."""
+        return self.call(
+            "s3:getObject",
+            {"Bucket": self.names.artifact_bucket, "Key": self.live_key},
+            at=at,
+            select={"file.$": "States.StringToJson($.Body)"},
+            then=then,
+            on_error=on_error,
+        )
+
+    @property
+    def live_key(self) -> str:
+        """Key of the record of what is live."""
+        return f"serving/{self.endpoint}/live.json"
 
     def describe_endpoint(self, *, then: str, on_error: str) -> State:
         """The endpoint as it is, at $.endpoint."""
@@ -103,6 +146,12 @@ class Context:
 def status_is(*statuses: str) -> State:
     """Comparison: the endpoint has one of these statuses."""
     rules = [{"Variable": "$.endpoint.EndpointStatus", "StringEquals": status} for status in statuses]
+    return {"Or": rules} if len(rules) > 1 else rules[0]
+
+
+def event_is(*decisions: str) -> State:
+    """Comparison: the machine was started by one of these decisions."""
+    rules = [{"Variable": "$.event.ModelApprovalStatus", "StringEquals": decision} for decision in decisions]
     return {"Or": rules} if len(rules) > 1 else rules[0]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from infra.workflows.deployment import context
 from infra.workflows.deployment.context import Context, status_is
-from infra.workflows.deployment.endpoint import scalable_target
-from infra.workflows.states import State, States, choice, error_says, fail, put, succeed
+from infra.workflows.deployment.endpoint import release_target, scalable_target
+from infra.workflows.states import States, choice, error_says, fail, present, put, succeed
 
 # Instances go slower than they come: each takes minutes to start.
 _SCALE_OUT_SECONDS, _SCALE_IN_SECONDS = 60, 300
@@ -19,14 +19,24 @@ def finish(ctx: Context, *, withdrawn: str) -> States:
     `withdrawn` is where it goes on if the approval was taken back while the version was being deployed.
     """
     return {
-        "Deployed well": put({"done": True}, at="$.deployed", next_state="Set up"),
-        "Serves already": put({"done": False}, at="$.deployed", next_state="Set up"),
-        **_scaling(ctx, first="Set up", then="Record what is live", on_error=context.FAILING, name=""),
+        "Deployed well": put({"done": True}, at="$.deployed", next_state="Record what is live"),
+        "Serves already": put({"done": False}, at="$.deployed", next_state="Read record"),
+        "Read record": ctx.read_live(at="$.recorded", then="Is it recorded", on_error="Record what is live"),
+        "Is it recorded": choice(
+            {
+                "And": [
+                    present("$.recorded.file.endpoint_config_name"),
+                    {"Variable": "$.recorded.file.endpoint_config_name", "StringEqualsPath": "$.name"},
+                ],
+                "Next": "Set up",
+            },
+            default="Record what is live",
+        ),
         "Record what is live": ctx.call(
             "s3:putObject",
             {
                 "Bucket": ctx.names.artifact_bucket,
-                "Key": f"serving/{ctx.endpoint}/live.json",
+                "Key": ctx.live_key,
                 "ContentType": "application/json",
                 "Body": {
                     "schema_version": 1,
@@ -35,28 +45,25 @@ def finish(ctx: Context, *, withdrawn: str) -> States:
                     "model_package_arn.$": "$.package.arn",
                     "model_name.$": "$.name",
                     "endpoint_config_name.$": "$.name",
+                    "deployed_at.$": "$$.State.EnteredTime",
                     "metadata.$": "$.package.metadata",
                 },
             },
-            then="Is it news",
+            then="Set up",
+            repeatable=True,
         ),
+        **_scaling(ctx, first="Set up", then="Is it news", on_error=context.FAILING, name=""),
         "Is it news": choice(
             {"Variable": "$.deployed.done", "BooleanEquals": True, "Next": "Tell of deployment"}, default="Done"
         ),
-        "Tell of deployment": _publish(
-            ctx,
+        "Tell of deployment": ctx.publish(
             subject=f"{ctx.endpoint}: new version serves",
             message=f"'Version {{}} serves endpoint {ctx.endpoint} with configuration {{}}. Execution: {{}}', "
             "$.package.version, $.name, $.execution",
             then="Look whether it is still approved",
         ),
-        "Look whether it is still approved": ctx.call(
-            "sagemaker:describeModelPackage",
-            {"ModelPackageName.$": "$.package.arn"},
-            at="$.approval",
-            select={"status.$": "$.ModelApprovalStatus"},
-            then="Was it withdrawn meanwhile",
-            on_error="Done",
+        "Look whether it is still approved": ctx.describe_version(
+            "$.package.arn", at="$.approval", then="Was it withdrawn meanwhile", on_error="Done"
         ),
         "Was it withdrawn meanwhile": choice(
             {"Variable": "$.approval.status", "StringEquals": "Approved", "Next": "Done"}, default=withdrawn
@@ -69,11 +76,13 @@ def fail_with_reason(ctx: Context) -> States:
     """From "Failing" (an error at $.error) or "See what serves" (a reason at $.problem.text) to the failed end."""
     restore = ctx.settings.serving.autoscaled
     return {
-        context.FAILING: put(
+        context.FAILING: choice(present("$.error.Cause") | {"Next": "Say error and cause"}, default="Say error"),
+        "Say error and cause": put(
             {"text.$": "States.Format('{}: {}', $.error.Error, $.error.Cause)"},
             at="$.problem",
             next_state="See what serves",
         ),
+        "Say error": put({"text.$": "$.error.Error"}, at="$.problem", next_state="See what serves"),
         "See what serves": ctx.describe_endpoint(then="Say what serves", on_error="Does nothing serve"),
         "Does nothing serve": choice(
             error_says(*context.ABSENT) | {"Next": "Say that nothing serves"},
@@ -96,16 +105,14 @@ def fail_with_reason(ctx: Context) -> States:
             next_state="Can it be scaled" if restore else "Tell of failure",
         ),
         **(_restore_scaling(ctx) if restore else {}),
-        "Tell of failure": _publish(
-            ctx,
+        "Tell of failure": ctx.publish(
             subject=f"{ctx.endpoint}: deployment failed",
             message="'The deployment failed: {} {} See docs/operations.md, section Deployments. Execution: {}', "
             "$.problem.text, $.serving.text, $.execution",
             then="Failed",
         ),
         "Failed": fail(context.FAILURE, cause_path="$.problem.text"),
-        "Say that none is approved": _publish(
-            ctx,
+        "Say that none is approved": ctx.publish(
             subject=f"{ctx.endpoint}: serves a version that is not approved",
             message=f"'The version that endpoint {ctx.endpoint} serves lost its approval, and no other version is "
             "approved: it goes on serving. Approve a version, or remove the endpoint: "
@@ -125,10 +132,12 @@ def _restore_scaling(ctx: Context) -> States:
 
 
 def _scaling(ctx: Context, *, first: str, then: str, on_error: str, name: str) -> States:
-    """Registers target and policy; both calls overwrite what is there."""
+    """Registers target and policy, which overwrite what is there; removes them where the load no longer counts."""
     serving = ctx.settings.serving
-    if not serving.autoscaled:
+    if serving.kind == "serverless":
         return {first: {"Type": "Pass", "Next": then}}
+    if not serving.autoscaled:
+        return release_target(ctx, first=first, then=then, name=" to remove")
     capacity = {"MinCapacity": serving.instance_count, "MaxCapacity": serving.max_instance_count}
     return {
         first: ctx.call(
@@ -136,6 +145,7 @@ def _scaling(ctx: Context, *, first: str, then: str, on_error: str, name: str) -
             {**scalable_target(ctx), **capacity},
             then=f"Put scaling policy{name}",
             on_error=on_error,
+            repeatable=True,
         ),
         f"Put scaling policy{name}": ctx.call(
             "applicationautoscaling:putScalingPolicy",
@@ -147,6 +157,7 @@ def _scaling(ctx: Context, *, first: str, then: str, on_error: str, name: str) -
             },
             then=then,
             on_error=on_error,
+            repeatable=True,
         ),
     }
 
@@ -158,13 +169,3 @@ def _target_tracking(invocations: int) -> dict[str, Any]:
         "ScaleOutCooldown": _SCALE_OUT_SECONDS,
         "ScaleInCooldown": _SCALE_IN_SECONDS,
     }
-
-
-def _publish(ctx: Context, *, subject: str, message: str, then: str) -> State:
-    """A notification; that it could not be sent must not hide what it was to say."""
-    return ctx.call(
-        "sns:publish",
-        {"TopicArn": ctx.names.topic_arn, "Subject": subject[:100], "Message.$": f"States.Format({message})"},
-        then=then,
-        on_error=then,
-    )

@@ -32,6 +32,7 @@ def _describe(ctx: Context) -> States:
                 "metadata.$": "$.CustomerMetadataProperties",
             },
             then="Is it approved",
+            repeatable=True,
         ),
         "Is it approved": choice(
             {"Variable": "$.package.status", "StringEquals": "Approved", "Next": "Can it be served"},
@@ -88,14 +89,15 @@ def _create_model(ctx: Context) -> States:
             "sagemaker:describeModel",
             {"ModelName.$": "$.name"},
             then="Find configuration",
-            on_error="Is there no model",
+            # Whatever kept it from being seen: one that exists is not made again.
+            on_error="Create model",
         ),
-        "Is there no model": choice(error_says(*context.ABSENT) | {"Next": "Create model"}, default=context.FAILING),
         "Create model": ctx.call(
             "sagemaker:createModel",
             model_request(ctx),
             then="Find configuration",
             on_error="Was the model made meanwhile",
+            repeatable=True,
         ),
         "Was the model made meanwhile": choice(
             error_says("*already exist*") | {"Next": "Find configuration"}, default=context.FAILING
@@ -109,16 +111,15 @@ def _create_configuration(ctx: Context) -> States:
             "sagemaker:describeEndpointConfig",
             {"EndpointConfigName.$": "$.name"},
             then="Load sample",
-            on_error="Is there no configuration",
-        ),
-        "Is there no configuration": choice(
-            error_says(*context.ABSENT) | {"Next": "Create configuration"}, default=context.FAILING
+            on_error="Create configuration",
         ),
         "Create configuration": ctx.call(
             "sagemaker:createEndpointConfig",
             configuration_request(ctx),
             then="Load sample",
             on_error="Was the configuration made meanwhile",
+            # The model that was just made may not be found everywhere yet.
+            repeatable=True,
         ),
         "Was the configuration made meanwhile": choice(
             error_says("*already exist*") | {"Next": "Load sample"}, default=context.FAILING
@@ -143,6 +144,7 @@ def _load_sample(ctx: Context, *, then: str) -> States:
             at="$.sample",
             select={"file.$": "States.StringToJson($.Body)"},
             then=then,
+            repeatable=True,
         ),
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from infra.workflows.deployment import context
 from infra.workflows.deployment.context import Context, serves_new_configuration, status_is
-from infra.workflows.states import States, choice, count, error_says, present, put, wait
+from infra.workflows.deployment.endpoint import creation
+from infra.workflows.states import States, choice, count, error_says, present, put, wait_bounded
 
 # Looks at an endpoint that only has to go.
 _GONE_POLLS: Final = 60
@@ -23,16 +24,17 @@ def watch(ctx: Context, *, then: str, smoke: str, poll_seconds: int, polls: int)
     pending = {"Variable": "$.smoke.state", "StringEquals": "pending"}
     passed = {"Variable": "$.smoke.state", "StringEquals": "passed"}
     return {
-        "Wait for deployment": wait(poll_seconds, next_state="Count polls"),
-        "Count polls": count("$.polls", next_state="Look at deployment"),
-        "Look at deployment": ctx.describe_endpoint(then="Progress", on_error="Can the deployment not be seen"),
-        "Can the deployment not be seen": choice(
-            error_says(*context.THROTTLED) | {"Next": "Wait for deployment"}, default=context.FAILING
+        **wait_bounded(
+            "Wait for deployment",
+            seconds=poll_seconds,
+            most=polls,
+            again="Look at deployment",
+            otherwise="Say that it takes too long",
         ),
+        "Look at deployment": ctx.describe_endpoint(then="Progress", on_error="Wait for deployment"),
         "Progress": choice(
             {"And": [status_is("InService"), serves_new_configuration()], "Next": "Deployed"},
             status_is("InService") | {"Next": "Why rolled back"},
-            {"Variable": "$.polls.count", "NumericGreaterThan": polls, "Next": "Say that it takes too long"},
             {"And": [status_is("Updating", "SystemUpdating"), pending], "Next": smoke},
             status_is(*context.BUSY_STATUSES) | {"Next": "Wait for deployment"},
             default="Why did it break",
@@ -87,7 +89,7 @@ def _ends() -> States:
             next_state="See what serves",
         ),
         "Say that it takes too long": put(
-            {"text.$": "States.Format('the deployment takes too long; the endpoint is {}', $.endpoint.EndpointStatus)"},
+            {"text": "the deployment takes too long, or could not be seen"},
             at="$.problem",
             next_state="See what serves",
         ),
@@ -109,48 +111,99 @@ def _ends() -> States:
 
 def _undo(ctx: Context, *, poll_seconds: int, polls: int) -> States:
     """The old configuration again; a first endpoint goes, so that the next try can start."""
+    parameters: dict[str, Any] = {"EndpointName": ctx.endpoint, "EndpointConfigName.$": "$.previous.config"}
+    if ctx.settings.serving.autoscaled:
+        parameters["RetainAllVariantProperties"] = True
     return {
-        "Is anything left to serve": choice(
-            status_is("Failed", "OutOfService") | {"Next": "Delete failed endpoint"}, default="See what serves"
-        ),
         "Undo": put(
             {"text.$": "States.Format('the smoke test failed: {}', $.smoke.text)"},
             at="$.problem",
             next_state="Was anything served before",
         ),
         "Was anything served before": choice(
-            present("$.previous.config") | {"Next": "Serve previous configuration"}, default="Delete failed endpoint"
+            present("$.previous.config") | {"Next": "Count from zero"}, default="Count deletion from zero"
         ),
+        "Count from zero": put({"count": 0}, at="$.polls", next_state="Serve previous configuration"),
         "Serve previous configuration": ctx.call(
             "sagemaker:updateEndpoint",
-            {"EndpointName": ctx.endpoint, "EndpointConfigName.$": "$.previous.config"},
-            then="Count from zero",
-            on_error="See what serves",
+            parameters,
+            then="Wait for previous configuration",
+            on_error="Can it not be undone yet",
         ),
-        "Count from zero": put({"count": 0}, at="$.polls", next_state="Wait for previous configuration"),
-        "Wait for previous configuration": wait(poll_seconds, next_state="Count looks at previous"),
-        "Count looks at previous": count("$.polls", next_state="Look at previous configuration"),
+        "Can it not be undone yet": choice(
+            error_says(*context.BUSY, *context.THROTTLED) | {"Next": "Wait to undo"}, default="See what serves"
+        ),
+        **wait_bounded(
+            "Wait to undo",
+            seconds=poll_seconds,
+            most=polls,
+            again="Serve previous configuration",
+            otherwise="See what serves",
+        ),
+        **wait_bounded(
+            "Wait for previous configuration",
+            seconds=poll_seconds,
+            most=polls,
+            again="Look at previous configuration",
+            otherwise="See what serves",
+        ),
         "Look at previous configuration": ctx.describe_endpoint(
-            then="Does the previous configuration serve", on_error="See what serves"
+            then="Does the previous configuration serve", on_error="Wait for previous configuration"
         ),
         "Does the previous configuration serve": choice(
-            {"Variable": "$.polls.count", "NumericGreaterThan": polls, "Next": "See what serves"},
-            status_is(*context.BUSY_STATUSES) | {"Next": "Wait for previous configuration"},
-            default="See what serves",
+            status_is(*context.BUSY_STATUSES) | {"Next": "Wait for previous configuration"}, default="See what serves"
         ),
+        **_make_again(ctx, poll_seconds=poll_seconds),
+    }
+
+
+def _make_again(ctx: Context, *, poll_seconds: int) -> States:
+    """A failed endpoint can only be deleted; what served before is then made anew from its configuration."""
+    return {
+        "Is anything left to serve": choice(
+            status_is("Failed", "OutOfService") | {"Next": "Count deletion from zero"}, default="See what serves"
+        ),
+        "Count deletion from zero": put({"count": 0}, at="$.polls", next_state="Delete failed endpoint"),
         "Delete failed endpoint": ctx.call(
             "sagemaker:deleteEndpoint",
             {"EndpointName": ctx.endpoint},
-            then="Count deletion from zero",
-            on_error="See what serves",
+            then="Wait for deletion",
+            on_error="Can it not be deleted yet",
         ),
-        "Count deletion from zero": put({"count": 0}, at="$.polls", next_state="Wait for deletion"),
-        "Wait for deletion": wait(poll_seconds, next_state="Count looks at deletion"),
-        "Count looks at deletion": count("$.polls", next_state="Look at deletion"),
-        "Look at deletion": ctx.describe_endpoint(then="Is it being deleted", on_error="See what serves"),
-        "Is it being deleted": choice(
-            {"Variable": "$.polls.count", "NumericGreaterThan": _GONE_POLLS, "Next": "See what serves"},
-            status_is("Deleting") | {"Next": "Wait for deletion"},
+        "Can it not be deleted yet": choice(
+            error_says(*context.ABSENT, *context.BUSY, *context.THROTTLED) | {"Next": "Wait for deletion"},
             default="See what serves",
         ),
+        **wait_bounded(
+            "Wait for deletion",
+            seconds=poll_seconds,
+            most=_GONE_POLLS,
+            again="Look at deletion",
+            otherwise="See what serves",
+        ),
+        "Look at deletion": ctx.describe_endpoint(then="Is it being deleted", on_error="Is it gone"),
+        "Is it being deleted": choice(
+            status_is(*context.BUSY_STATUSES) | {"Next": "Wait for deletion"}, default="Delete failed endpoint"
+        ),
+        "Is it gone": choice(
+            {"And": [error_says(*context.ABSENT), present("$.previous.config")], "Next": "Make previous endpoint"},
+            error_says(*context.ABSENT) | {"Next": "See what serves"},
+            default="Wait for deletion",
+        ),
+        "Make previous endpoint": ctx.call(
+            "sagemaker:createEndpoint",
+            creation(ctx, configuration="$.previous.config"),
+            then="Say that it was made again",
+            on_error="See what serves",
+            repeatable=True,
+        ),
+        "Say that it was made again": put(
+            {
+                "text.$": "States.Format('{}. The failed endpoint was deleted, and made again with its previous "
+                "configuration {}; meanwhile nothing served', $.problem.text, $.previous.config)"
+            },
+            at="$.problem",
+            next_state="Count creation from zero",
+        ),
+        "Count creation from zero": put({"count": 0}, at="$.polls", next_state="Wait for previous configuration"),
     }

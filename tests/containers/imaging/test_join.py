@@ -120,6 +120,7 @@ def test_images_and_answers_meet_by_their_keys(make_root: MakeRoot) -> None:
         "failed": 0,
         "labels": {"ant": 1, "cat": 1, "bee": 1},
         "failures": {},
+        "stray_answers": {"count": 0, "first": []},
     }
     assert json.loads((_output(root) / "transform.json").read_text()) == summary
 
@@ -179,9 +180,26 @@ def test_answers_may_lie_below_parts_of_the_inputs_prefix(make_root: MakeRoot, l
     assert [row["label"] for row in _table(root)] == ["ant", "bee"]
 
 
+@pytest.mark.parametrize("leading", ["", "main/"])
+def test_an_answer_of_no_image_is_reported(make_root: MakeRoot, leading: str) -> None:
+    answers = {f"{leading}a.jpg": [1, 0, 0], f"{leading}z.jpg": [1, 0, 0]}
+    summary = _join(make_root({"a.jpg": None, "b.jpg": None}, answers))
+    assert (summary["classified"], summary["failures"]) == (1, {"no_answer": 1})
+    assert summary["stray_answers"] == {"count": 1, "first": [f"{leading}z.jpg.out"]}
+
+
+def test_keys_that_a_spreadsheet_would_run_are_text_in_the_tables(make_root: MakeRoot) -> None:
+    keys = ["=cmd.jpg", "+1.jpg", "-1.jpg", "@2x.jpg", "a=b.jpg"]
+    root = make_root({**dict.fromkeys(keys), "=no.jpg": "empty"}, {key: [0, 1, 0] for key in keys})
+    _join(root)
+    assert [row["key"] for row in _table(root)] == ["'=cmd.jpg", "'+1.jpg", "'-1.jpg", "'@2x.jpg", "a=b.jpg"]
+    assert [row["key"] for row in _table(root, "failures.csv")] == ["'=no.jpg"]
+    assert [line["key"] for line in _lines(root)] == [*keys, "=no.jpg"]
+
+
 def test_answers_of_another_job_are_refused(make_root: MakeRoot) -> None:
-    root = make_root({"a.jpg": None}, {"a.jpg": [1, 0, 0], "z.jpg": [1, 0, 0]})
-    with pytest.raises(ContainerError, match=r"answer z.jpg.out belongs to no image of s3://data/batch/main/"):
+    root = make_root({"a.jpg": None}, {"y.jpg": [1, 0, 0], "z.jpg": [1, 0, 0]})
+    with pytest.raises(ContainerError, match=r"answer y.jpg.out belongs to no image of s3://data/batch/main/"):
         _join(root)
 
 

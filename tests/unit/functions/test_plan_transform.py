@@ -115,6 +115,23 @@ def test_objects_that_cannot_be_sent_are_listed_and_left_out(account):
     }
 
 
+def test_keys_that_cannot_be_the_names_of_files_are_listed_and_left_out(account):
+    _register()
+    longest, longer = "ä" * 125 + "x", "ä" * 126
+    unusable = ["x//y.jpg", "./y.jpg", "x/../y.jpg", f"{longer}/y.jpg", f"x/{longer}"]
+    for key in (*unusable, f"{longest}/y.jpg", "...jpg"):
+        _put(key, b"image")
+    result = _plan()
+    lines = [json.loads(line) for line in _written(result["plan_uri"] + "listing.jsonl").splitlines()]
+    assert {line["key"]: line["skipped"] for line in lines if line["skipped"]} == dict.fromkeys(
+        unusable, "unusable_key"
+    )
+    assert set(json.loads(_written(result["manifest_uri"]))[1:]) == {
+        *("a.jpg", "a/c.jpg", "b.jpg"),
+        *(f"{longest}/y.jpg", "...jpg"),
+    }
+
+
 def test_hash_follows_the_content_and_nothing_beside_it(account):
     _register()
     before = _plan()["listing_hash"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from imgpipe import project
+from imgpipe import project, unsure_results
 from imgpipe.cli import app
 from imgpipe.deployed_errors import Environment, find_deployed
 from imgpipe.errors import CommandError
@@ -60,6 +60,7 @@ def test_nothing_deployed_is_said_and_not_raised(account: EmulatedAccount) -> No
         *(f"pipeline {name}: not deployed" for name in ("train", "tune", "retrain", "transform")),
         *(f"state machine {name}: not deployed" for name in ("deploy", "classify", "classify-prefix", "monitor")),
         "no endpoint is deployed",
+        "results of the classification: not deployed",
         "queues: not deployed",
     ]
 
@@ -152,6 +153,61 @@ def test_queues_are_looked_into_and_nothing_is_taken_or_hidden(account: Emulated
         ]
     [message] = sqs.receive_message(QueueUrl=review, AttributeNames=["ApproximateReceiveCount"])["Messages"]
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def _results(account: EmulatedAccount, *results: tuple[str, str, timedelta]) -> None:
+    """The table of results with an item for each key, status and age."""
+    dynamodb = account.client("dynamodb")
+    dynamodb.create_table(
+        TableName="imgpipe-dev-results",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for key, status, age in results:
+        texts = {"id": f"id of {key}", "s3_key": key, "status": status, "label": "bee"}
+        time = (NOW - age).isoformat(timespec="seconds")
+        item = {name: {"S": text} for name, text in {**texts, "classified_at": time}.items()}
+        dynamodb.put_item(TableName="imgpipe-dev-results", Item={**item, "confidence": {"N": "0.4375"}})
+
+
+def test_unsure_results_of_the_time_are_listed(account: EmulatedAccount) -> None:
+    short, long = timedelta(minutes=5), timedelta(hours=2)
+    _results(
+        account,
+        ("unsure.jpg", "THRESHOLD_CONFIDENCE_NOT_MET", short),
+        ("older.jpg", "THRESHOLD_CONFIDENCE_NOT_MET", long),
+        ("sure.jpg", "ACCEPTED", short),
+    )
+    source, reason, more = _only(_find())
+    assert (source, reason) == ("classification, for review", "unsure.jpg: bee with 0.438 is not sure enough")
+    assert '"id of unsure.jpg"' in more
+    assert len(_find(since=NOW - timedelta(days=1)).problems) == 2
+
+
+def test_of_many_unsure_results_the_newest_are_listed(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unsure_results, "_MOST_LISTED", 2)
+    status = "THRESHOLD_CONFIDENCE_NOT_MET"
+    _results(account, *((f"{minutes}.jpg", status, timedelta(minutes=minutes)) for minutes in (3, 1, 2)))
+    found = _find()
+    assert [problem.reason.split(":")[0] for problem in found.newest_first()] == ["1.jpg", "2.jpg"]
+    assert "table imgpipe-dev-results: 3 results were not sure enough, the newest 2 are listed" in found.notes
+
+
+def test_what_waits_is_not_nothing(account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqs = account.client("sqs")
+    dead = sqs.create_queue(QueueName="imgpipe-dev-review-failures")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    review = sqs.create_queue(QueueName="imgpipe-dev-review", Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+    said = CliRunner().invoke(app, ["errors"]).stdout
+    assert "where it could be looked." in said
+    sqs.send_message(QueueUrl=review, MessageBody="look at me")
+    said = CliRunner().invoke(app, ["errors"]).stdout
+    assert "where it could be looked, but the queues are not empty." in said
+    assert "queue imgpipe-dev-review: 1 waiting" in said
 
 
 def test_lines_of_other_programs_are_no_errors() -> None:

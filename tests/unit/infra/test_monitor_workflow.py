@@ -119,7 +119,9 @@ def test_a_look_at_other_hours_puts_no_metrics_and_starts_nothing(settings: Envi
 def test_every_window_that_drifts_asks_for_retraining(settings: EnvironmentSettings) -> None:
     states = monitor_machine(settings, RETRAINING)["States"]
     assert states["PutMetrics"]["Next"] == "IsDrift"
-    assert [(rule["StringEquals"], rule["Next"]) for rule in states["IsDrift"]["Choices"]] == [("drift", "StartRetrain")]
+    assert [(rule["StringEquals"], rule["Next"]) for rule in states["IsDrift"]["Choices"]] == [
+        ("drift", "StartRetrain")
+    ]
     assert states["StartRetrain"]["Parameters"] == {
         "FunctionName": RETRAINING.start_retrain_arn,
         "Payload": {"id.$": "$$.Execution.Id", "time.$": "$$.Execution.StartTime"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,6 +138,23 @@ def test_shares_decide_who_answers_and_what_is_captured(endpoint: EndpointContro
     assert captured_requests(directory) - before == 5, "answers of the fleet that captures all, no refusals"
     endpoint.route({"one": 0.5, "two": 0.5})
     assert {endpoint.invoke({}, b"x")[2] for _ in range(60)} == {b"one:x", b"two:x"}
+
+
+def test_a_request_that_cannot_be_captured_is_answered_and_the_next_one_captured(tmp_path: Path) -> None:
+    started = control.start(tmp_path, name=NAMED, idle_seconds=600)
+    try:
+        started.launch("one", request(tmp_path, "one", percent=100))
+        assert started.wait_ready("one") is None
+        started.route({"one": 1.0})
+        assert (started.invoke({}, b"x")[0], started.status()["captured"]) == (200, 1)
+        shutil.rmtree(tmp_path / "capture")
+        (tmp_path / "capture").touch()
+        assert started.invoke({}, b"y")[::2] == (200, b"one:y")
+        assert "could not be captured" in (tmp_path / "host.log").read_text()
+        (tmp_path / "capture").unlink()
+        assert (started.invoke({}, b"z")[0], captured_requests(tmp_path / "capture")) == (200, 1)
+    finally:
+        started.stop()
 
 
 def test_without_a_fleet_it_is_not_in_service(endpoint: EndpointControl) -> None:

@@ -14,6 +14,7 @@ from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.clock import Clock
 from local.emulator.hosting import Answer, FleetRequest
 from local.emulator.traffic import bake_seconds, rollback_alarms, shares
+from local.errors import LocalRunError
 
 ROLE = "arn:aws:iam::123456789012:role/endpoint"
 WAIT_SECONDS = 30
@@ -208,6 +209,74 @@ def test_a_new_fleet_that_does_not_answer_leaves_the_old_one(account: EmulatedAc
     described = settled(account)
     assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "one")
     assert fleets.running == {"one"}
+
+
+class Dead(Fleets):
+    """Hosting whose process ends: from then on nothing answers."""
+
+    ended = False
+
+    def _ask(self) -> None:
+        if self.ended:
+            raise LocalRunError("the local endpoint e does not answer")
+
+    def launch(self, request: FleetRequest) -> str:
+        self._ask()
+        return super().launch(request)
+
+    def wait_ready(self, fleet: str) -> str | None:
+        self._ask()
+        return super().wait_ready(fleet)
+
+    def route(self, endpoint: str, shares: Mapping[str, float]) -> None:
+        self._ask()
+        super().route(endpoint, shares)
+
+    def stop(self, fleet: str) -> None:
+        self._ask()
+        super().stop(fleet)
+
+
+@pytest.mark.parametrize("call", ["launch", "wait_ready", "route", "stop"])
+def test_a_process_that_ends_during_a_deployment_fails_the_endpoint(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    account.endpoints.hosting = hosting = Dead()
+    create(account)
+    original = getattr(hosting, call)
+
+    def ending(*arguments: Any) -> Any:
+        hosting.ended = True
+        return original(*arguments)
+
+    monkeypatch.setattr(hosting, call, ending)
+    update(account, configure(account, "two"))
+    described = settled(account)
+    assert described["EndpointStatus"] == "Failed"
+    assert "the local endpoint e does not answer" in described["FailureReason"]
+    assert account.endpoints.live() == {}
+
+
+@pytest.mark.parametrize("call", ["wait_ready", "route"])
+def test_a_process_that_ends_at_its_beginning_fails_the_endpoint(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    account.endpoints.hosting = hosting = Dead()
+
+    def ending(*arguments: Any) -> Any:
+        raise LocalRunError("the local endpoint e does not answer")
+
+    monkeypatch.setattr(hosting, call, ending)
+    described = create(account)
+    assert (described["EndpointStatus"], account.endpoints.live()) == ("Failed", {})
+    assert described["FailureReason"] == "the local endpoint e does not answer"
+
+
+def test_removing_a_failed_endpoint_ends_its_process(account: EmulatedAccount, fleets: Fleets) -> None:
+    create(account, "bad")
+    fleets.running.add("what is left")
+    account.client("sagemaker").delete_endpoint(EndpointName="e")
+    assert fleets.running == set()
 
 
 def test_a_removed_endpoint_has_no_fleet(account: EmulatedAccount, fleets: Fleets) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +16,13 @@ import pytest
 from local.assembly import ImageAsset
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.hosting import FleetRequest
-from local.endpoint.hosting import FLEETS, LocalHosting
-from local.endpoint.record import read_record
+from local.endpoint import control, state
+from local.endpoint.fleet_files import fleet_directory
+from local.endpoint.hosting import LocalHosting
+from local.endpoint.record import EndpointRecord, read_record
 
 ENDPOINT, BUCKET = "imgpipe-dev", "models"
+PATIENCE_SECONDS = 60
 # Listens where it is told to, everywhere without being told, as the serving container's program does.
 PROGRAM = """
 import http.server, os, sys
@@ -88,15 +93,119 @@ def launch(hosting: LocalHosting, model: str = "m") -> str:
     return fleet
 
 
-def program(directory: Path) -> psutil.Process:
-    """The process of the only fleet."""
+def record(directory: Path) -> EndpointRecord:
+    """What endpoint.json says."""
     found = read_record(directory / "endpoint")
     assert found is not None
-    [mark] = found.programs
+    return found
+
+
+def program(directory: Path) -> psutil.Process:
+    """The process of the only fleet."""
+    [mark] = record(directory).programs
     return psutil.Process(mark.pid)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_nobody_but_this_machine_reaches_a_fleet(hosting: LocalHosting, tmp_path: Path) -> None:
     launch(hosting)
     listening = [item for item in program(tmp_path).net_connections() if item.status == psutil.CONN_LISTEN]
     assert [item.laddr.ip for item in listening] == ["127.0.0.1"]
+
+
+def test_a_container_that_has_ended_is_started_again_and_counted(hosting: LocalHosting, tmp_path: Path) -> None:
+    fleet = launch(hosting)
+    hosting.route(ENDPOINT, {fleet: 1.0})
+    first, running = program(tmp_path), hosting.control
+    assert running is not None
+    assert "restarts" not in running.status()["serving"][0]
+    assert hosting.invoke(ENDPOINT, {}, b"crash")[0] == 424
+    wait_for(lambda: hosting.invoke(ENDPOINT, {}, b"x")[2] == b"m")
+    wait_for(lambda: running.status()["serving"][0].get("restarts") == 1)
+    wait_for(lambda: [mark.pid for mark in record(tmp_path).programs] not in ([], [first.pid]))
+    assert program(tmp_path).pid in [child.pid for child in psutil.Process(running.record.host.pid).children()]
+    hosting.stop(fleet)
+    assert record(tmp_path).programs == ()
+    assert psutil.Process(running.record.host.pid).children() == [], "who is ended is not started again"
+
+
+def test_stopping_ends_programs_that_came_later(hosting: LocalHosting, tmp_path: Path) -> None:
+    launch(hosting, "one")
+    early = control.running(tmp_path / "endpoint")
+    assert early is not None
+    launch(hosting, "two")
+    marks = record(tmp_path).programs
+    assert len(marks) == 2
+    psutil.Process(early.record.host.pid).kill()
+    early.stop()
+    wait_for(lambda: [mark.process() for mark in marks] == [None, None])
+
+
+def test_a_process_that_ended_leaves_no_files_but_logs(account: EmulatedAccount, tmp_path: Path) -> None:
+    hosting = make_hosting(account, tmp_path)
+    fleet = launch(hosting)
+    folder = fleet_directory(tmp_path / "endpoint", fleet)
+    assert {path.name for path in folder.iterdir()} == {"image", "ml", "serve.log"}
+    hosting.close(ENDPOINT)
+    assert [path.name for path in folder.iterdir()] == ["serve.log"]
+
+
+def test_files_of_a_killed_process_go_with_the_next_fleet(hosting: LocalHosting, tmp_path: Path) -> None:
+    folder = fleet_directory(tmp_path / "endpoint", launch(hosting, "one"))
+    host = psutil.Process(record(tmp_path).host.pid)
+    host.kill()
+    host.wait(PATIENCE_SECONDS)
+    second = fleet_directory(tmp_path / "endpoint", launch(hosting, "two"))
+    assert [path.name for path in folder.iterdir()] == ["serve.log"]
+    assert (second / "image").is_dir(), "the new process has its files"
+
+
+def written_down(directory: Path, account: EmulatedAccount, fleet: str) -> None:
+    """The file that a deployment leaves, of an endpoint with this fleet."""
+    role = "arn:aws:iam::123456789012:role/endpoint"
+    variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": "ml.c5.large", "InitialInstanceCount": 1}
+    content = {
+        "schema_version": 1,
+        "model": {"ModelName": "m", "ExecutionRoleArn": role, "PrimaryContainer": {"Image": "i", "ModelDataUrl": "u"}},
+        "configuration": {"EndpointConfigName": "m", "ProductionVariants": [variant]},
+        "endpoint": {"EndpointName": ENDPOINT, "EndpointConfigName": "m", "Tags": []},
+        "fleet": fleet,
+    }
+    (directory / state.NAME).write_text(json.dumps(content))
+
+
+def test_after_a_deployment_was_killed_the_old_fleet_serves_alone(
+    account: EmulatedAccount, hosting: LocalHosting, tmp_path: Path
+) -> None:
+    directory = tmp_path / "endpoint"
+    old, new = launch(hosting, "old"), launch(hosting, "new")
+    hosting.route(ENDPOINT, {old: 0.5, new: 0.5})
+    written_down(directory, account, old)
+    state.restore(account, directory, bucket=BUCKET)
+    running = control.running(directory)
+    assert running is not None
+    status = running.status()
+    assert (status["fleets"], status["serving"][0]["share"]) == ([old], 1.0)
+    assert [item["fleet"] for item in status["serving"]] == [old]
+    assert account.endpoints.live() == {ENDPOINT: old}
+    assert not (fleet_directory(directory, new) / "image").exists()
+
+
+@pytest.mark.parametrize("written", [None, "ended"])
+def test_a_process_that_nothing_tells_of_is_stopped(
+    account: EmulatedAccount, hosting: LocalHosting, tmp_path: Path, written: str | None
+) -> None:
+    directory = tmp_path / "endpoint"
+    launch(hosting)
+    if written:
+        written_down(directory, account, written)
+    state.restore(account, directory, bucket=BUCKET)
+    assert control.running(directory) is None
+    assert account.endpoints.live() == {}
+    assert not (directory / state.NAME).exists()
