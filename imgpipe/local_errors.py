@@ -1,4 +1,4 @@
-"""What went wrong on this machine: failed runs below .imgpipe/runs, and the local endpoint's log."""
+"""What went wrong on this machine: failed runs and deployments of an environment, and the local endpoint's log."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from imgpipe.errors_found import Found, Problem, one_line, refused_requests
+from local.endpoint.failures import NAME, failures
+from local.endpoint.state import endpoint_directory
 
 _LOG = "serve.log"
 
 
 def find_local(home: Path, environment: str, since: datetime) -> Found:
     """Looks below `home`, the .imgpipe directory; what is not there becomes a note."""
-    found = Found(problems=list(_runs(home / "runs", since)))
+    found = Found(problems=list(_runs(home / "runs", environment, since)))
     if not (home / "runs").is_dir():
         found.notes.append("no local run yet")
-    endpoint = home / "endpoints" / environment
+    endpoint = endpoint_directory(home, environment)
+    found.problems += _deployments(endpoint, since)
     logs = sorted(endpoint.rglob(_LOG)) if endpoint.is_dir() else []
     if not logs:
         found.notes.append(f"no local endpoint of environment {environment}")
@@ -26,7 +29,13 @@ def find_local(home: Path, environment: str, since: datetime) -> Found:
     return found
 
 
-def _runs(runs: Path, since: datetime) -> Iterator[Problem]:
+def _deployments(directory: Path, since: datetime) -> Iterator[Problem]:
+    for time, reason in failures(directory):
+        if time >= since:
+            yield Problem(time=time, source="local deployment", reason=one_line(reason), more=str(directory / NAME))
+
+
+def _runs(runs: Path, environment: str, since: datetime) -> Iterator[Problem]:
     for path in runs.glob("*/summary.json"):
         if path.parent.is_symlink():  # `latest`, which is one of the others
             continue
@@ -34,7 +43,8 @@ def _runs(runs: Path, since: datetime) -> Iterator[Problem]:
         if time < since:
             continue
         summary = json.loads(path.read_text(encoding="utf-8"))
-        if summary["status"] == "Failed":
+        of_it = summary.get("environment", environment) == environment  # earlier runs do not say
+        if summary["status"] == "Failed" and of_it:
             yield Problem(
                 time=time,
                 source=f"local run, pipeline {summary['pipeline']}",

@@ -10,10 +10,9 @@ from imgpipe.errors import CommandError
 from imgpipe.interruption import interrupted_by_signals
 from imgpipe.lines import say
 from imgpipe.project import HOME, INTERPRETERS, ROOT, environment_settings
-from local.serving import ServingObserver, ServingRequest, ServingResult
+from local.serving import SUCCEEDED, ServingObserver, ServingRequest, ServingResult
 
 _IDLE_MINUTES = 60  # where the environment has no serving.idle_hours
-_SUCCEEDED = "SUCCEEDED"
 
 
 class StateLines:
@@ -60,7 +59,7 @@ def deployed_locally(
 def print_result(env: str, result: ServingResult, console: Console) -> None:
     """Says where the endpoint is; raises CommandError where the deployment failed."""
     ended = result.execution
-    if ended.status != _SUCCEEDED:
+    if ended.status != SUCCEEDED:
         raise CommandError(
             f"the deployment {ended.status.lower()}: {ended.cause or ended.error or 'it said no reason'}"
         )

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from imgpipe.errors import CommandError
+from local.errors import explain_os_error
 from local.storage import all_files
 
 VERBOSE: Final = "verbose=true"
@@ -22,6 +23,10 @@ VERBOSE: Final = "verbose=true"
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"})
 _TYPES: Final = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
 _OTHER_TYPE: Final = "application/x-image"
+# InvokeEndpoint's own limit for endpoints with instances; a smaller one is the container's, which says so itself.
+_MOST_BYTES: Final = 6 * 1024**2
+# What no other image would change: who asks, and whether the endpoint exists. By HTTP status, as codes are many.
+_REFUSES_ALL: Final = frozenset({401, 403})
 _SHOWN: Final = 5  # labels of an image
 _BAR: Final = 30  # characters of probability 1
 
@@ -61,9 +66,14 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def ask(endpoint: tuple[Any, str], path: Path) -> Prediction:
-    """Sends one image; what the container refuses is in `error`, errors of the service itself are raised."""
+    """Sends one image; why there is no answer is in `error`, but what concerns every image is raised."""
     runtime, name = endpoint
-    body = path.read_bytes()
+    try:
+        body = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else None
+    except OSError as error:
+        return Prediction(image=path, error=explain_os_error(error))
+    if body is None:
+        return Prediction(image=path, error=f"the file is larger than {_MOST_BYTES} bytes: send a smaller image")
     if not body:
         return Prediction(image=path, error="the file is empty")
     try:
@@ -74,14 +84,23 @@ def ask(endpoint: tuple[Any, str], path: Path) -> Prediction:
             Body=body,
         )
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ModelError":
-            return Prediction(image=path, error=_reason(error))
         if "not found" in str(error):
             raise CommandError(f"endpoint {name} does not exist: approve a version, see `imgpipe models`") from error
-        raise
+        if _concerns_all(error):
+            raise
+        return Prediction(image=path, error=_reason(error))
+    except (ConnectionClosedError, ReadTimeoutError) as error:
+        return Prediction(image=path, error=" ".join(str(error).split()))
     content = json.loads(answer["Body"].read())
     return Prediction(image=path, answer=content["predictions"][0], model=content["model"]["name"])
+
+
+def _concerns_all(error: ClientError) -> bool:
+    """Whether it is about who asks; the service answers so too where credentials are malformed or have expired."""
+    response = error.response
+    code = response["Error"]["Code"]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return code != "ModelError" and (status in _REFUSES_ALL or "Token" in code or "Signature" in code)
 
 
 def _reason(error: ClientError) -> str:

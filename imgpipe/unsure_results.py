@@ -45,10 +45,11 @@ def unsure_results(dynamodb: Any, table: str, since: datetime, found: Found, *, 
 
 
 def _problem(item: dict[str, Any], table: str, region: str) -> Problem:
+    confidence = float(item["confidence"]["N"])
     key = f'{{"id": {{"S": "{item["id"]["S"]}"}}}}'
     return Problem(
         time=datetime.fromisoformat(item["classified_at"]["S"]),
         source="classification, for review",
-        reason=f"{item['s3_key']['S']}: {item['label']['S']} with {float(item['confidence']['N']):.3f} is not sure enough",
+        reason=f"{item['s3_key']['S']}: {item['label']['S']} with {confidence:.3f} is not sure enough",
         more=f"aws dynamodb get-item --region {region} --table-name {table} --key '{key}'",
     )

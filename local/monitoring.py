@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -67,7 +68,7 @@ def monitor_locally(request: MonitoringRequest, *, say: Callable[[str], None]) -
             say("Deploying its stacks into an emulated account")
             outputs = account.deploy(assembly)
             _bring(account, request, bucket=outputs[BUCKET_OUTPUT])
-            account.processing_jobs = _jobs(account, assembly, request, Path(folder) / "jobs")
+            account.processing_jobs = jobs = _jobs(account, assembly, request, Path(folder) / "jobs")
             say("Comparing what was captured with the baseline")
             now = datetime.now(timezone.utc)
             # The next whole hour, so that what was asked just now counts.
@@ -76,7 +77,8 @@ def monitor_locally(request: MonitoringRequest, *, say: Callable[[str], None]) -
                 "since": _deployed_at(live),
                 "publish": True,
             }
-            ended = execute(account, outputs[MACHINE_OUTPUT], wished)
+            with closing(jobs):
+                ended = execute(account, outputs[MACHINE_OUTPUT], wished)
             content, directory = _results(account, request, ended, bucket=outputs[BUCKET_OUTPUT])
             told = account.notifications(outputs[TOPIC_OUTPUT])
     return MonitoringResult(execution=ended, notifications=told, content=content, directory=directory)

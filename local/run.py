@@ -118,6 +118,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         summary = summarise(
             record,
             pipeline=request.pipeline,
+            environment=request.environment,
             definition=pipeline.definition,
             scope=execution.scope(),
             s3=account.client("s3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,6 +14,7 @@ from local.containers.process import ProcessRuntime
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.executions import EndedExecution, follow
 from local.endpoint import control, state
+from local.endpoint.failures import note_failure
 from local.endpoint.hosting import LocalHosting
 from local.endpoint.record import EndpointRecord
 from local.errors import LocalRunError
@@ -27,6 +28,7 @@ ENDPOINT_OUTPUT: Final = "EndpointName"
 MACHINE_OUTPUT: Final = "DeployStateMachineArn"
 TOPIC_OUTPUT: Final = "NotificationTopicArn"
 ARTIFACT_BUCKET_OUTPUT: Final = "ArtifactBucketName"
+SUCCEEDED: Final = "SUCCEEDED"
 _STACK: Final = "serving"
 _REDEPLOY: Final = {"detail": {"ModelApprovalStatus": "Redeploy"}}
 
@@ -122,6 +124,8 @@ def _deploy(request: ServingRequest, begin: Callable[[_Opened], str], observer: 
                 endpoint=opened.outputs[ENDPOINT_OUTPUT],
                 bucket=opened.outputs[ARTIFACT_BUCKET_OUTPUT],
             )
+        if ended.status != SUCCEEDED:
+            note_failure(request.directory, ended.cause or ended.error or ended.status)
         told = opened.account.notifications(opened.outputs[TOPIC_OUTPUT])
     found = control.running(request.directory)
     return ServingResult(execution=ended, notifications=told, endpoint=found.record if found else None)
@@ -154,7 +158,5 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
                 runtime=ProcessRuntime(interpreters=request.interpreters),
                 directory=Path(folder) / "jobs",
             )
-            try:
+            with closing(jobs):
                 yield _Opened(account=account, outputs=outputs)
-            finally:
-                jobs.close()

@@ -21,6 +21,7 @@ def summarise(
     record: ExecutionRecord,
     *,
     pipeline: str,
+    environment: str,
     definition: Definition,
     scope: Scope,
     s3: Any,
@@ -34,6 +35,7 @@ def summarise(
     return {
         "execution_id": record.id,
         "pipeline": pipeline,
+        "environment": environment,
         "status": record.status,
         "failure_reason": record.failure_reason,
         "dataset": {key: dataset[key] for key in shown} if dataset else None,

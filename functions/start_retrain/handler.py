@@ -36,7 +36,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     recent = _executions(client, pipeline, since=now - timedelta(days=days))
     token = _token(event)
     name = f"{DISPLAY_NAME_START}{now:%Y-%m-%d}-{token[:TOKEN_DIGITS]}"
-    arn = next((item["PipelineExecutionArn"] for item in recent if item.get("PipelineExecutionDisplayName") == name), None)
+    arn = next(
+        (item["PipelineExecutionArn"] for item in recent if item.get("PipelineExecutionDisplayName") == name), None
+    )
     reason = None if arn else _why_not(recent, now)
     if reason is None and arn is None:
         arn = client.start_pipeline_execution(

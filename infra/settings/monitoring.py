@@ -10,7 +10,9 @@ from pipeline_def.settings.section import InstanceType, Section
 class MonitoringSettings(Section):
     """When the monitor runs, from when on it speaks of drift, and what follows."""
 
-    every_hours: int = Field(24, ge=1, le=168, description="Hours between two runs, each over the hours since the last result")
+    every_hours: int = Field(
+        24, ge=1, le=168, description="Hours between two runs, each over the hours since the last result"
+    )
     instance_type: InstanceType = Field("ml.m5.large", description="Instance of the monitoring job")
     volume_size_gb: int = Field(30, ge=1, le=16_384, description="Volume of the monitoring job, which holds a window")
     max_runtime_minutes: int = Field(240, ge=10, le=7_200, description="Time after which a monitoring job is stopped")

@@ -285,7 +285,7 @@ def _resource_task(
         result_path=at,
         retry=[
             *([{"ErrorEquals": [TAKEN], "MaxAttempts": 0}] if taken else []),
-            _retry("States.TaskFailed", "States.Timeout", seconds=1, attempts=4),  # the first is not the second
+            _retry("States.TaskFailed", "States.Timeout", seconds=1, attempts=4),  # TaskFailed holds no time-out
         ],
         next_state=next_state,
     )

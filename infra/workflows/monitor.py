@@ -187,7 +187,10 @@ def _job(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
         [
             f"'--min-records', '{settings.monitoring.min_records}'",
             f"'--endpoint', '{settings.endpoint_name}'",
-            *(f"'--{name}', $.selected.window.{name.replace('-', '_')}" for name in ("version", "model-name", "start", "end", "since")),
+            *(
+                f"'--{name}', $.selected.window.{name.replace('-', '_')}"
+                for name in ("version", "model-name", "start", "end", "since")
+            ),
         ]
     )
     return {

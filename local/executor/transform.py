@@ -99,7 +99,7 @@ def _transform(
     tools.account.objects.copy_out(item.bucket, item.key, content)
     body = content.read_bytes()
     most = arguments.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB) * 2**20
-    if len(body) > most:
+    if most and len(body) > most:  # 0: no limit
         return f"{item.key}: {len(body)} bytes, MaxPayloadInMB allows {most}"
     accept, kind = arguments["TransformOutput"].get("Accept"), arguments["TransformInput"].get("ContentType")
     headers = {"Content-Type": kind, "Accept": accept}

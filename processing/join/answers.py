@@ -43,18 +43,20 @@ class Answers:
         """
         stored = {path.removesuffix(SUFFIX) for path in _files(directory) if path.endswith(SUFFIX)}
         folders = plan.input_uri.removeprefix("s3://").strip("/").split("/")
-        leadings = [
-            "".join(f"{folder}/" for folder in folders[len(folders) - count :]) for count in range(len(folders) + 1)
-        ]
-        strays = {leading: stored - {leading + image.key for image in plan.images()} for leading in leadings}
-        best = min(leadings, key=lambda leading: len(strays[leading]))
-        found = sorted(strays[best])
-        if stored and len(found) == len(stored):
+        leading, strays = "", sorted(stored)
+        for start in range(len(folders), -1, -1):
+            candidate = "".join(f"{folder}/" for folder in folders[start:])
+            left = stored - {candidate + image.key for image in plan.images()}
+            if len(left) < len(strays):
+                leading, strays = candidate, sorted(left)
+            if not left:
+                break
+        if stored and len(strays) == len(stored):
             raise ContainerError(
-                f"answer {found[0]}{SUFFIX} belongs to no image of {plan.input_uri}, and no other answer does: does the "
-                "job write to a prefix of its own?"
+                f"answer {strays[0]}{SUFFIX} belongs to no image of {plan.input_uri}, nor does another: does the job "
+                "write to a prefix of its own?"
             )
-        return cls(directory, best, [f"{path}{SUFFIX}" for path in found])
+        return cls(directory, leading, [f"{path}{SUFFIX}" for path in strays])
 
     def of(self, key: str, *, classes: int) -> list[float] | Refused:
         """The probabilities of an image by class, or why there are none."""

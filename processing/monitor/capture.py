@@ -80,11 +80,7 @@ class CaptureReader:
             record = json.loads(line)
             data, event = record["captureData"], record["eventMetadata"]
             time = str(event.get("inferenceTime", ""))
-            if event.get("inferenceId") == SMOKE_INFERENCE_ID:
-                self.counts.smoke_tests += 1
-                return []
-            if self._since is not None and moment(time) < self._since:
-                self.counts.earlier += 1
+            if self._is_left_out(event, time):
                 return []
             payloads = _payloads(data["endpointInput"])
             answers = self._answers.read(_content(data["endpointOutput"]))
@@ -113,6 +109,15 @@ class CaptureReader:
             )
             for index, (payload, answer) in enumerate(zip(payloads, answers, strict=True))
         ]
+
+    def _is_left_out(self, event: dict[str, Any], time: str) -> bool:
+        if event.get("inferenceId") == SMOKE_INFERENCE_ID:
+            self.counts.smoke_tests += 1
+        elif self._since is not None and moment(time) < self._since:
+            self.counts.earlier += 1
+        else:
+            return False
+        return True
 
 
 def moment(text: str) -> datetime:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -58,6 +59,10 @@ class Handlers:
         self._open_requests += 1
         try:
             return await self._answer(request)
+        except asyncio.CancelledError:
+            # The server has drained for as long as it may: an answer that can be tried again is better than none.
+            message = "the server is stopping: send the request again"
+            raise RefusedRequest("stopping", message, status=SERVICE_UNAVAILABLE) from None
         finally:
             self._open_requests -= 1
 

@@ -23,6 +23,8 @@ MAX_REQUESTS = 128
 BODY_SECONDS = 60.0
 # Nor has the answer, so what still waits for its turn by then is not begun any more.
 ANSWER_SECONDS = 60.0
+# Of a transform job that sets no limit, which it says by 0: it still has to fit in memory.
+UNLIMITED_MEGABYTES = 100
 # The most that a transform job may have under way: MaxConcurrentTransforms times MaxPayloadInMB.
 # Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 TRANSFORM_MEGABYTES = 100
@@ -39,6 +41,8 @@ def limits_of_environment() -> Limits:
     """Read IMGPIPE_MAX_PAYLOAD_BYTES; a transform job's own limit where it is absent; ContainerError for no number."""
     for name, unit in (("IMGPIPE_MAX_PAYLOAD_BYTES", 1), ("SAGEMAKER_MAX_PAYLOAD_IN_MB", MEBIBYTE)):
         text = os.environ.get(name)
+        if text == "0" and unit == MEBIBYTE:
+            return Limits(payload_bytes=UNLIMITED_MEGABYTES * unit)
         if text:
             if not (text.isascii() and text.isdigit() and int(text)):
                 raise ContainerError(f"{name} must be a whole number of at least 1, got {text!r}")

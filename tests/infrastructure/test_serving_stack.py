@@ -84,6 +84,7 @@ def test_machine_reaches_only_its_own_names(stack, environment):
     assert found["WatchEndpoint"]["Resource"] == f"{arn}:endpoint/{settings.endpoint_name}"
     assert "sagemaker:UpdateModelPackage" not in json.dumps(found), "the machine must not approve"
     bucket = f"arn:aws:s3:::{settings.prefix}-artifacts-123456789012-us-east-1"
+    assert set(found["RecordWhatIsLive"]["Action"]) == {"s3:GetObject", "s3:PutObject"}
     assert found["RecordWhatIsLive"]["Resource"] == f"{bucket}/serving/{settings.endpoint_name}/live.json"
 
 
@@ -96,7 +97,7 @@ def test_machine_is_logged_and_traced_without_data(stack, environment):
     definition = json.loads(resolve(machine["DefinitionString"], stack))
     assert definition["StartAt"] in definition["States"]
     assert {state["Type"] for state in definition["States"].values()} <= {
-        "Task", "Choice", "Wait", "Pass", "Succeed", "Fail",
+        "Task", "Choice", "Wait", "Pass", "Map", "Succeed", "Fail",
     }  # fmt: skip
 
 
@@ -117,8 +118,7 @@ def test_alarms_are_the_ones_that_roll_back_and_silence_is_none(stack, environme
     errors = alarms[f"imgpipe-{environment}-endpoint-errors"]
     assert errors["Threshold"] == pytest.approx(serving.error_rate_percent / 100)
     if serving.kind == "realtime":
-        update = json.loads(definition)["States"]["Update endpoint"]["Parameters"]["DeploymentConfig"]
-        rolling_back = {alarm["AlarmName"] for alarm in update["AutoRollbackConfiguration"]["Alarms"]}
+        rolling_back = set(json.loads(definition)["States"]["Do alarms ring"]["Parameters"]["AlarmNames"])
         assert rolling_back == {
             f"imgpipe-{environment}-endpoint-{name}" for name in ("errors", "latency", "smoke-test")
         }
@@ -150,6 +150,14 @@ def test_topic_takes_tls_alone_and_alarms_of_the_account(stack):
     denied = [item for item in document["Statement"] if item["Effect"] == "Deny"]
     assert denied[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert any(item["Principal"] == {"Service": "cloudwatch.amazonaws.com"} for item in document["Statement"])
+
+
+def test_endpoint_follows_its_settings_and_tells_what_it_could_not_replace(stack, environment):
+    ((_, body),) = resources(stack, "Custom::Endpoint").items()
+    assert body["Properties"]["SettingsHash"] == load_environment(environment).serving.deployment_hash
+    found = statements(stack, "LifecycleRemoveRole")
+    assert found["Notify"]["Action"] == "sns:Publish"
+    assert set(found["FollowDeployments"]["Action"]) == {"states:DescribeExecution", "states:StopExecution"}
 
 
 def test_rule_goes_before_the_endpoint_and_the_endpoint_before_its_role(stack):

@@ -132,12 +132,12 @@ class Environment:
         key = f"capture/{ENDPOINT}/AllTraffic/{self.now:%Y/%m/%d/%H}/part.jsonl"
         self.put(key, "\n".join(lines).encode())
 
-    def monitor(self) -> EndedExecution:
+    def monitor(self, *, publish: bool = True) -> EndedExecution:
         """Run the machine over the hours up to now; the version counts as deployed an hour ago."""
         wished = {
             "end": (self.now + timedelta(hours=1)).isoformat(),
             "since": (self.now - timedelta(hours=1)).isoformat(),
-            "publish": True,
+            "publish": publish,
         }
         return execute(self.account, MONITOR, wished)
 
@@ -185,6 +185,10 @@ def test_the_usual_images_are_no_drift(deployed: Environment) -> None:
 
 def test_drift_alarms_notifies_and_starts_retraining_once(deployed: Environment) -> None:
     deployed.capture([_darkened(pixels) for pixels in _pictures()[TESTED : TESTED + SHOWN]])
+    looked = deployed.monitor(publish=False)
+    assert looked.output["verdict"] == "drift"
+    assert "PutMetrics" not in looked.states
+    assert (deployed.metric("Drift"), _executions(deployed)) == ([], [])
     ended = deployed.monitor()
     assert ended.status == "SUCCEEDED", ended.cause
     assert ended.output["verdict"] == "drift"
@@ -197,6 +201,11 @@ def test_drift_alarms_notifies_and_starts_retraining_once(deployed: Environment)
     assert [item["PipelineExecutionDisplayName"][:6] for item in started] == ["drift-"]
     told = [subject for subject, _ in deployed.account.notifications(TOPIC)]
     assert "imgpipe-dev-retrain started" in told
+    # The alarm is on already and changes no state, and still the next window that drifts asks again.
+    assert deployed.monitor().status == "SUCCEEDED"
+    told = [subject for subject, _ in deployed.account.notifications(TOPIC)]
+    assert "imgpipe-dev-retrain not started" in told
+    assert len(_executions(deployed)) == 1
 
 
 def _executions(deployed: Environment) -> list[dict[str, Any]]:

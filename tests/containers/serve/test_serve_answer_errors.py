@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from served import Served, encoded, picture, serving
 
 from serve.app import application
 from serve.errors import RefusedRequest
+from serve.handlers import Handlers
 from serve.refusal import ANSWER_VARIABLE, RefusalResponse
 
 LIMIT = 65536
@@ -85,6 +87,41 @@ class Broken:
 
     async def invocations(self, request: Any) -> Any:
         raise ZeroDivisionError
+
+
+class Slow(Handlers):
+    """Handlers whose answer takes too long."""
+
+    def __init__(self) -> None:
+        self._open_requests = 0
+        self.begun = asyncio.Event()
+
+    async def _answer(self, request: Any) -> Any:
+        self.begun.set()
+        await asyncio.Event().wait()
+
+
+def test_a_request_that_is_cut_at_the_servers_end_can_be_tried_again() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def cut() -> None:
+        slow = Slow()
+        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": [], "query_string": b""}
+        task = asyncio.ensure_future(application(slow)(scope, receive, send))
+        await slow.begun.wait()
+        task.cancel()  # as uvicorn does when it has drained for long enough
+        await task
+
+    asyncio.run(cut())
+    assert sent[0]["status"] == 503
+    assert (b"content-type", b"application/json") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["error"]["code"] == "stopping"
 
 
 def test_an_error_of_the_server_itself_stays_500(monkeypatch: pytest.MonkeyPatch) -> None:

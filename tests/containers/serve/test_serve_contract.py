@@ -92,6 +92,12 @@ def test_a_transform_job_is_told_how_to_send(colors) -> None:
     }
 
 
+def test_a_transform_job_without_a_limit_has_the_services_most(colors) -> None:
+    with serving(colors, SAGEMAKER_BATCH="true", SAGEMAKER_MAX_PAYLOAD_IN_MB="0") as served:
+        assert served.ask("GET", "/execution-parameters").content["MaxPayloadInMB"] == 100
+        assert served.classify(encoded(picture()) + bytes(8 * 1024**2)).status == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [

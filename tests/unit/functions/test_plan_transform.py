@@ -198,4 +198,6 @@ def test_input_that_cannot_be_used(account, changes, reason):
 def test_nothing_but_empty_objects(account):
     _register()
     _put("empty.jpg", b"", prefix="batch/empty/")
-    assert "holds nothing but 1 empty or too large objects" in _refused(input_data_uri=f"s3://{DATA}/batch/empty")
+    assert "holds nothing but 1 objects that are empty, too large, or have unusable keys" in _refused(
+        input_data_uri=f"s3://{DATA}/batch/empty"
+    )

@@ -19,6 +19,8 @@ from imgpipe.errors import CommandError
 from imgpipe.errors_found import Found, parse_since, refused_requests
 from imgpipe.local_errors import find_local
 from local.emulator.account import EmulatedAccount, emulated_account
+from local.endpoint.failures import note_failure
+from local.endpoint.state import endpoint_directory
 
 NOW = datetime.now(timezone.utc)
 HOUR_AGO = NOW - timedelta(hours=1)
@@ -238,6 +240,21 @@ def test_failed_local_runs_and_the_local_endpoints_log(tmp_path: Path) -> None:
         ("local endpoint", "status 400 not_an_image"),
     }
     assert found.notes == []
+
+
+def test_local_errors_are_those_of_the_environment(tmp_path: Path) -> None:
+    _summary(tmp_path, "one", failure_reason="mine", environment="dev")
+    _summary(tmp_path, "two", failure_reason="theirs", environment="prod")
+    for environment in ("dev", "prod"):
+        directory = endpoint_directory(tmp_path, environment)
+        directory.mkdir(parents=True)
+        note_failure(directory, json.dumps({"errorMessage": f"{environment} lost\nits model"}))
+    found = find_local(tmp_path, "dev", HOUR_AGO)
+    assert {(problem.source, problem.reason) for problem in found.problems} == {
+        ("local run, pipeline train", "mine"),
+        ("local deployment", "dev lost its model"),
+    }
+    assert find_local(tmp_path, "dev", NOW + timedelta(hours=1)).problems == [], "what is older is left out"
 
 
 def test_the_command_shows_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

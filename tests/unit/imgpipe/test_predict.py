@@ -37,6 +37,7 @@ class Endpoint:
 
     port: int
     asked: list[dict[str, str]] = field(default_factory=list)
+    before: dict[int, Callable[[Any], None]] = field(default_factory=dict)  # other answers, by number of the request
 
 
 def answer_to(body: bytes) -> tuple[int, dict[str, Any]]:
@@ -66,6 +67,9 @@ def endpoint(home: Path) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.asked.append({name.lower(): value for name, value in self.headers.items()})
+            if other := found.before.get(len(found.asked)):
+                other(self)
+                return
             status, content = answer_to(body)
             headers = {"Content-Type": "application/json"}
             if self.path != f"/endpoints/{NAME}/invocations":
@@ -187,6 +191,81 @@ def test_what_is_refused_is_said_beside_the_others(
         assert "blue (not accepted" in out
         assert "red (accepted" in out
     assert len(endpoint.asked) == 3, "an empty file is not sent"
+
+
+def refusing(status: int, code: str, message: str) -> Callable[[Any], None]:
+    """The service's own error in place of an answer."""
+
+    def answer(handler: Any) -> None:
+        content = json.dumps({"Message": message}).encode()
+        handler.send_response(status)
+        handler.send_header("X-Amzn-ErrorType", code)
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "ValidationError"), (413, "RequestEntityTooLarge"), (429, "ModelNotReadyException")]
+)
+def test_an_error_of_one_request_is_said_beside_the_others(
+    endpoint: Endpoint, predict: Command, pictures: Path, status: int, code: str
+) -> None:
+    endpoint.before = {1: refusing(status, code, "not now")}
+    result, out, error = predict("--json", pictures)
+    found = {Path(line["image"]).name: line for line in map(json.loads, out.splitlines())}
+    assert (result, error) == (1, "error: 1 of 2 images could not be classified, the reasons are above\n")
+    assert "not now" in found["b.PNG"]["error"]
+    assert found["a.jpeg"]["label"] == "red"
+
+
+def test_a_connection_that_is_cut_is_said_beside_the_others(
+    endpoint: Endpoint, predict: Command, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    endpoint.before = {1: lambda handler: None}
+    code, out, _ = predict("--json", pictures)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, [line.get("label") for line in lines]) == (1, [None, "red"])
+    assert "Connection was closed" in lines[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDeniedException"), (400, "ExpiredTokenException"), (403, "InvalidSignature")]
+)
+def test_what_concerns_every_image_ends_the_command(
+    endpoint: Endpoint, predict: Command, pictures: Path, status: int, code: str
+) -> None:
+    endpoint.before = {1: refusing(status, code, "who are you")}
+    assert "who are you" in one_line(predict(pictures))
+    assert len(endpoint.asked) == 1
+
+
+def test_a_file_that_is_too_large_is_not_sent(endpoint: Endpoint, predict: Command, pictures: Path) -> None:
+    with (pictures / "c.png").open("wb") as file:
+        file.truncate(6 * 1024**2 + 1)
+    code, out, _ = predict(pictures)
+    assert code == 1
+    assert f"{pictures / 'c.png'}: the file is larger than 6291456 bytes: send a smaller image\n" in out
+    assert len(endpoint.asked) == 2
+
+
+def test_a_file_that_cannot_be_read_is_said_beside_the_others(
+    endpoint: Endpoint, predict: Command, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "b.PNG":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    code, out, _ = predict(pictures)
+    assert code == 1
+    assert f"{pictures / 'b.PNG'}: {pictures / 'b.PNG'}: Permission denied" in out
+    assert "red (accepted" in out
 
 
 def one_line(result: tuple[int, str, str]) -> str:

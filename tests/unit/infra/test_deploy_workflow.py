@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 from moto import mock_aws
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
 )
@@ -36,6 +38,7 @@ BUCKET = "imgpipe-dev-artifacts"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/endpoint"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:imgpipe-dev-notifications"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:deploy"
+MOST_LOOKS = 8
 SAMPLE = {
     "schema_version": 1,
     "content_type": "application/json",
@@ -66,6 +69,15 @@ def definition(of: EnvironmentSettings) -> dict:
     return deploy_machine(of, names)
 
 
+def shortened(machine: dict) -> dict:
+    """The machine with loops that end sooner, for speed; of the real bounds there is a test of its own."""
+    for state in machine["States"].values():
+        for rule in state.get("Choices", []):
+            if rule.get("NumericGreaterThan", 0) > MOST_LOOKS:
+                rule["NumericGreaterThan"] = MOST_LOOKS
+    return machine
+
+
 def targets(state: dict) -> set[str]:
     """Where a state can lead to."""
     found = {state.get("Next"), state.get("Default")}
@@ -91,6 +103,8 @@ class Account:
         self.reason: str | None = None
         self.ringing: list[str] = []
         self.denied: dict[str, str] = {}
+        # Errors of the next calls of an action.
+        self.failing: dict[str, list[str]] = {}
         self.hooks: dict[str, Callable[[], None]] = {}
         self.answers: Callable[[str], dict | str] = self.answer
         self._pending: list[str] = []
@@ -143,6 +157,8 @@ class Account:
             self.hooks.pop(action)()
         if action in self.denied:
             raise error(action, self.denied[action])
+        if self.failing.get(action):
+            raise error(action, self.failing[action].pop(0))
         service, operation = action.split(":")
         method = getattr(self, f"{service}_{operation}", None)
         assert method or service in ("s3", "sns", "cloudwatch", "applicationautoscaling"), action
@@ -236,9 +252,9 @@ class Account:
         text = answer if isinstance(answer, str) else json.dumps(answer)
         return {"Body": text, "ContentType": "application/json", "InvokedProductionVariant": "AllTraffic"}
 
-    def cloudwatch_describeAlarms(self, AlarmNames, StateValue):  # noqa: N802, N803
-        assert StateValue == "ALARM"
-        return {"MetricAlarms": [{"AlarmName": name} for name in AlarmNames if name in self.ringing]}
+    def cloudwatch_describeAlarms(self, AlarmNames):  # noqa: N802, N803
+        states = {name: "ALARM" if name in self.ringing else "OK" for name in AlarmNames}
+        return {"MetricAlarms": [{"AlarmName": name, "StateValue": state} for name, state in states.items()]}
 
 
 def error(action: str, message: str, code: str = "ValidationException") -> ClientError:
@@ -283,6 +299,7 @@ def execute(monkeypatch) -> Iterator[Callable[..., dict]]:
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(PARSE))
     monkeypatch.setattr(json_path, "parse", PARSE_PATH)
     monkeypatch.setattr(ExecutionWorker, "start", run_now)
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda _seconds: None))
     monkeypatch.setattr(WaitFunction, "_wait_interval", lambda *_arguments, **_options: None)
     original = StateTaskServiceAwsSdk._eval_service_task
     accounts: list[Account] = []
@@ -311,12 +328,14 @@ def execute(monkeypatch) -> Iterator[Callable[..., dict]]:
         boto3.client("sns").create_topic(Name=TOPIC.rsplit(":", 1)[1])
         client = boto3.client("stepfunctions")
 
-        def run(account: Account, **detail) -> dict:
+        def run(account: Account, *, time: str | None = None, **detail) -> dict:
             accounts.append(account)
             machine = client.create_state_machine(
-                name=f"deploy{len(accounts)}", definition=json.dumps(definition(account.settings)), roleArn=ROLE
+                name=f"deploy{len(accounts)}", definition=json.dumps(shortened(definition(account.settings))), roleArn=ROLE
             )
             event = {"source": "aws.sagemaker", "detail": {"ModelPackageGroupName": "imgpipe-dev", **detail}}
+            if time:
+                event["time"] = time
             arn = client.start_execution(stateMachineArn=machine["stateMachineArn"], input=json.dumps(event))
             return _ended(client, arn["executionArn"])
 
@@ -370,7 +389,9 @@ def test_first_deployment(execute):
         tags = {tag["Key"]: tag["Value"] for tag in made["Tags"]}
         assert tags.items() >= {"project": "imgpipe", "environment": "dev", "team": "vision"}.items()
     assert account.called("sagemakerruntime:invokeEndpoint"), "tested before it counts as deployed"
-    assert live() == {
+    recorded = live()
+    assert datetime.fromisoformat(recorded.pop("deployed_at").replace("Z", "+00:00")).tzinfo
+    assert recorded == {
         "schema_version": 1,
         "endpoint_name": "imgpipe-dev",
         "version": 1,
@@ -611,7 +632,47 @@ def test_live_version_rejected_and_none_approved_goes_on_serving(execute):
     assert "aws sagemaker delete-endpoint --endpoint-name imgpipe-dev" in mail
 
 
-def test_redeploy_takes_the_newest_approved(execute):
+def test_redeploy_keeps_the_live_version_and_is_guarded(execute):
+    """A newer version may be approved still and yet have been rolled back."""
+    account = Account(settings(**TWO, capture_percent=10))
+    for version in (3, 4):
+        account.register(version)
+    account.serve(3, name="imgpipe-dev-v3-00000000")
+    account.script = ["Updating", "InService"]
+    execution = execute(account, ModelApprovalStatus="Redeploy")
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    assert account.serving() == account.name(3)
+    (update,) = account.called("sagemaker:updateEndpoint")
+    routing = update["DeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert routing["Type"] == "CANARY"
+    assert len(update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]) == 3
+
+
+def test_redeploy_of_a_live_version_that_is_not_approved_takes_the_newest_approved(execute):
+    account = Account(settings(capture_percent=10))
+    for version in (1, 2):
+        account.register(version)
+    account.serve(2, name="imgpipe-dev-v2-00000000")
+    account.versions[2]["status"] = "Rejected"
+    account.script = ["Updating", "InService"]
+    assert execute(account, ModelApprovalStatus="Redeploy")["status"] == "SUCCEEDED"
+    assert account.serving() == account.name(1)
+
+
+@pytest.mark.parametrize("status", [None, "Failed"])
+def test_redeploy_without_an_endpoint_brings_back_what_was_live(execute, status):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    record = json.dumps({"model_package_arn": account.versions[1]["arn"]})
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="serving/imgpipe-dev/live.json", Body=record)
+    if status:
+        account.serve(2, status=status)
+    assert execute(account, ModelApprovalStatus="Redeploy")["status"] == "SUCCEEDED"
+    assert account.serving() == account.name(1)
+
+
+def test_redeploy_without_an_endpoint_or_a_record_takes_the_newest_approved(execute):
     account = Account(settings())
     for version in (1, 2, 3):
         account.register(version)
@@ -626,6 +687,19 @@ def test_redeploy_without_an_approved_version_ends_quietly(execute):
     assert execute(account, ModelApprovalStatus="Redeploy")["status"] == "SUCCEEDED"
     assert account.endpoint is None
     assert not account.mails()
+
+
+def test_definition_of_other_settings_deploys_nothing(execute):
+    account = Account(settings())
+    account.register(1)
+    account.serve(1, name="imgpipe-dev-v1-00000000")
+    execution = execute(account, ModelApprovalStatus="Redeploy", SettingsHash="0a1b2c3d-")
+    assert (execution["status"], json.loads(execution["output"])) == ("SUCCEEDED", {"outdated": True})
+    assert not account.calls
+    account.script = ["Updating", "InService"]
+    right = account.settings.serving.deployment_hash
+    execute(account, ModelApprovalStatus="Redeploy", SettingsHash=right)
+    assert account.serving() == account.name(1)
 
 
 def test_other_settings_give_other_names(execute):
@@ -694,6 +768,154 @@ def test_later_decision_stands(execute):
     assert execution["status"] == "SUCCEEDED"
     assert execution["path"][-1] == "Superseded"
     assert not account.called("sagemaker:updateEndpoint")
+    (mail,) = account.mails()
+    assert "Version 2 is not deployed" in mail
+
+
+@pytest.mark.parametrize(("moment", "serves"), [("2026-05-01T00:00:00Z", 1), ("2026-05-03T00:00:00Z", 2)])
+def test_decisions_are_ordered_by_when_they_were_made(execute, moment, serves):
+    """Not by when their event arrived."""
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.tags = {"imgpipe:deployed-by-execution-of": "2026-05-02T00:00:00Z"}
+    account.script = ["Updating", "InService"]
+    execute(account, time=moment, **approved(account, 2))
+    assert account.serving() == account.name(serves)
+    expected = moment if serves == 2 else "2026-05-02T00:00:00Z"
+    assert account.tags["imgpipe:deployed-by-execution-of"] == expected
+
+
+FAULTS = ["Rate exceeded", "Service Unavailable (Service: SageMaker, Status Code: 503)"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "sagemaker:describeModelPackage",
+        "sagemaker:describeModel",
+        "sagemaker:createModel",
+        "sagemaker:createEndpointConfig",
+        "sagemaker:describeEndpoint",
+        "sagemaker:listTags",
+        "cloudwatch:describeAlarms",
+        "sagemakerruntime:invokeEndpoint",
+        "s3:getObject",
+        "s3:putObject",
+        "sns:publish",
+    ],
+)
+def test_passing_faults_of_a_service_end_no_deployment(execute, action):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.script = ["Updating", "Updating", "InService"]
+    account.failing[action] = list(FAULTS)
+    execution = execute(account, **approved(account, 2))
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    assert account.serving() == account.name(2)
+    assert len(account.mails()) == (3 if action == "sns:publish" else 1)
+    assert account.failing[action] == []
+
+
+def test_faults_while_the_deployment_is_watched_end_nothing(execute):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.script = ["Updating", "InService"]
+    account.hooks["sagemaker:updateEndpoint"] = lambda: account.failing.update(
+        {"sagemaker:describeEndpoint": list(FAULTS)}
+    )
+    execution = execute(account, **approved(account, 2))
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+
+
+def test_endpoint_that_can_not_be_seen_is_given_up(execute):
+    account = Account(settings())
+    account.register(1)
+    account.denied["sagemaker:describeEndpoint"] = FAULTS[1]
+    execution = execute(account, **approved(account, 1))
+    assert "could not be seen" in execution["cause"]
+
+
+def test_new_names_that_are_not_known_everywhere_yet_are_asked_for_again(execute):
+    account = Account(settings())
+    account.register(1)
+    account.failing = {
+        "sagemaker:createEndpointConfig": ['Could not find model "m".'],
+        "sagemaker:createEndpoint": ['Could not find endpoint configuration "c".'],
+    }
+    execution = execute(account, **approved(account, 1))
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    assert account.serving() == account.name(1)
+
+
+def test_failed_update_makes_the_endpoint_again_as_it_was(execute):
+    """A failed endpoint can only be deleted."""
+    account = Account(settings(**TWO))
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.script, account.reason = ["Updating", "Failed"], "no capacity for the old fleet"
+
+    def capacity_is_back() -> None:
+        account.script, account.reason = ["Creating", "InService"], None
+
+    account.hooks["sagemaker:deleteEndpoint"] = capacity_is_back
+    execution = execute(account, **approved(account, 2))
+    assert execution["status"] == "FAILED"
+    assert account.serving() == account.name(1)
+    assert account.endpoint["EndpointStatus"] == "InService"
+    (mail,) = account.mails()
+    assert "no capacity for the old fleet" in mail
+    assert f"made again with its previous configuration {account.name(1)}" in mail
+
+
+def test_broken_endpoint_is_made_again_where_the_new_version_breaks_too(execute):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1, status="Failed")
+    account.answers = lambda name: account.answer(name) | {"predictions": [{"label": "motorcycle"}]}
+    execution = execute(account, **approved(account, 2))
+    assert execution["status"] == "FAILED"
+    assert account.serving() == account.name(1)
+
+
+@pytest.mark.parametrize("message", ['Cannot update in-progress endpoint "e".', "Rate exceeded"])
+def test_undo_is_tried_again_while_the_endpoint_is_busy(execute, message):
+    account = Account(settings(kind="serverless"))
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.script = ["Updating", "InService"]
+
+    def wrong(name: str) -> dict:
+        if not account.failing:
+            account.failing["sagemaker:updateEndpoint"] = [message] * 2
+        return account.answer(name) | {"predictions": [{"label": "motorcycle"}]}
+
+    account.answers = wrong
+    execute(account, **approved(account, 2))
+    assert account.failing["sagemaker:updateEndpoint"] == []
+    assert account.serving() == account.name(1)
+
+
+def test_deletion_is_tried_again_while_the_endpoint_is_busy(execute):
+    account = Account(settings())
+    account.register(1)
+    account.denied["sagemakerruntime:invokeEndpoint"] = "Received server error (500) from primary"
+    account.failing["sagemaker:deleteEndpoint"] = ['Cannot update in-progress endpoint "e".', "Rate exceeded"]
+    execute(account, **approved(account, 1))
+    assert account.endpoint is None
+
+
+def test_undo_keeps_the_instances_that_the_load_asks_for():
+    undo = definition(settings(**SCALED))["States"]["Serve previous configuration"]["Parameters"]
+    assert undo["RetainAllVariantProperties"]
 
 
 def test_earlier_decision_is_replaced(execute):
@@ -734,7 +956,6 @@ def test_approval_taken_back_at_the_last_moment_brings_the_newest_approved(execu
     "action",
     [
         "sagemaker:describeModelPackage",
-        "sagemaker:describeModel",
         "sagemaker:createModel",
         "sagemaker:createEndpointConfig",
         "sagemaker:createEndpoint",
@@ -779,7 +1000,41 @@ def test_ringing_alarms_do_not_keep_the_cure_away(execute):
     account.ringing, account.script = ["errors"], ["Updating", "InService"]
     assert execute(account, **approved(account, 2))["status"] == "SUCCEEDED"
     (update,) = account.called("sagemaker:updateEndpoint")
-    assert update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"] == [{"AlarmName": "smoke"}]
+    alarms = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert alarms == [{"AlarmName": "latency"}, {"AlarmName": "smoke"}], "those that do not ring yet"
+    routing = update["DeploymentConfig"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert routing["Type"] == "CANARY", "no cure is taken on trust"
+
+
+def test_smoke_alarm_of_the_last_deployment_is_awaited(execute):
+    account = Account(settings(**TWO))
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.ringing, account.script = ["smoke"], ["Updating", "InService"]
+    looks = iter(range(10))
+
+    def look() -> None:
+        if next(looks) == 2:
+            account.ringing = []
+        else:
+            account.hooks["cloudwatch:describeAlarms"] = look
+
+    account.hooks["cloudwatch:describeAlarms"] = look
+    assert execute(account, **approved(account, 2))["status"] == "SUCCEEDED"
+    (update,) = account.called("sagemaker:updateEndpoint")
+    assert {"AlarmName": "smoke"} in update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+
+
+def test_smoke_alarm_that_goes_on_ringing_keeps_the_deployment_away(execute):
+    account = Account(settings(**TWO))
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.ringing = ["smoke"]
+    execution = execute(account, **approved(account, 2))
+    assert "alarm of its smoke test" in execution["cause"]
+    assert not account.called("sagemaker:updateEndpoint")
 
 
 SCALED = {"instance_count": 2, "max_instance_count": 4, "target_invocations_per_minute": 900}
@@ -819,6 +1074,53 @@ def test_another_instance_type_releases_the_target_first(execute):
     ]
 
 
+@pytest.mark.parametrize(("instances", "excluded"), [(1, [{"VariantPropertyType": "DesiredInstanceCount"}]), (3, [])])
+def test_fewer_instances_than_the_settings_ask_for_are_not_retained(execute, instances, excluded):
+    """Of one instance a canary would be the whole."""
+    account = Account(settings(**SCALED))
+    account.register(1)
+    account.register(2)
+    account.serve(1)
+    account.endpoint["ProductionVariants"] = [{"CurrentInstanceCount": instances}]
+    account.script = ["Updating", "InService"]
+    assert execute(account, **approved(account, 2))["status"] == "SUCCEEDED"
+    (update,) = account.called("sagemaker:updateEndpoint")
+    assert update["RetainAllVariantProperties"]
+    assert update["ExcludeRetainedVariantProperties"] == excluded
+
+
+def test_switching_autoscaling_off_removes_its_target(execute):
+    """Its settings are no part of the configuration, so nothing has to be updated."""
+    account = Account(settings(**SCALED))
+    account.register(1)
+    execute(account, **approved(account, 1))
+    account.settings = settings(**TWO)
+    execution = execute(account, ModelApprovalStatus="Redeploy")
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    scaling = boto3.client("application-autoscaling")
+    assert not scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert not account.called("sagemaker:updateEndpoint")
+
+
+def test_what_is_live_is_recorded_even_where_autoscaling_fails(execute):
+    account = Account(settings(**SCALED))
+    account.register(1)
+    account.denied["applicationautoscaling:registerScalableTarget"] = "not allowed"
+    assert execute(account, **approved(account, 1))["status"] == "FAILED"
+    assert live()["version"] == 1
+
+
+def test_second_event_leaves_the_record_as_it_is(execute):
+    """The monitor counts from the moment of the deployment."""
+    account = Account(settings())
+    account.register(1)
+    execute(account, **approved(account, 1))
+    before = live()
+    execute(account, **approved(account, 1))
+    assert live() == before
+    assert len(account.called("s3:putObject")) == 1
+
+
 VARIANTS = [
     {},
     {"kind": "serverless"},
@@ -855,9 +1157,16 @@ def test_every_state_is_there_reached_and_bounded(serving):
         rule["NumericGreaterThan"] for state in states.values() for rule in state.get("Choices", [])
         if "NumericGreaterThan" in rule
     ]  # fmt: skip
-    assert len(looks) == 5, "every loop ends"
-    # An execution has at most 25,000 events: a look is about 11, a smoke test about 20.
-    assert max(looks) * 31 < 25_000
+    assert len(looks) == (7 if serving.get("kind") == "serverless" else 8) - 1, "every loop ends"
+    # An execution has at most 25,000 events: a look is about 13, a smoke test about 20.
+    assert max(looks) * 33 < 25_000
+    for state in states.values():
+        if state["Type"] == "Task":
+            names = [name for retry in state["Retry"] for name in retry["ErrorEquals"]]
+            service = state["Resource"].split(":")[-2]
+            prefixed = {name.split(".")[0].lower() for name in names if not name.startswith("States.")}
+            assert prefixed <= {service}, "an SDK integration's errors are named after its client"
+            assert "States.TaskFailed" in names or prefixed == {service}
 
 
 @pytest.mark.parametrize("serving", VARIANTS)

@@ -34,7 +34,13 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
             },
             "8 hours",
         ),
-        ({"bake_minutes": 2}, "greater than or equal to 3"),
+        ({"bake_minutes": 4}, "greater than or equal to 5"),
+        ({"instance_type": "ml.c7g.large"}, "built for x86-64"),
+        ({"instance_type": "ml.m6gd.large"}, "built for x86-64"),
+        ({"instance_type": "ml.inf2.xlarge"}, "built for x86-64"),
+        ({"kind": "serverless", "kms_key_arn": KEY}, "kms_key_arn: a serverless endpoint has none"),
+        ({"kind": "serverless", "max_instance_count": 2}, "max_instance_count: a serverless endpoint has none"),
+        ({"kind": "serverless", "traffic_shift": "linear"}, "traffic_shift: a serverless endpoint has none"),
     ],
 )
 def test_what_the_service_lacks_is_refused(values, message):
@@ -69,6 +75,17 @@ def test_hash_follows_what_models_and_configurations_are_made_from(changes):
     assert ServingSettings(**changes).settings_hash != plain.settings_hash
 
 
+def test_deployment_follows_scaling_too():
+    plain, scaled = ServingSettings(), ServingSettings(max_instance_count=2)
+    assert plain.settings_hash == scaled.settings_hash
+    assert plain.deployment_hash != scaled.deployment_hash
+
+
+@pytest.mark.parametrize("instance", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.m6i.large", "ml.c5d.large"])
+def test_instances_that_run_the_image_are_accepted(instance):
+    assert ServingSettings(instance_type=instance).instance_type == instance
+
+
 @pytest.mark.parametrize("changes", [{"bake_minutes": 9}, {"notify": ("a@example.org",)}, {"idle_hours": 3}])
 def test_hash_follows_nothing_else(changes):
     assert ServingSettings(**changes).settings_hash == ServingSettings().settings_hash
@@ -85,5 +102,5 @@ def test_local_disks_take_no_key(instance, encrypted):
 
 def test_single_instance_and_serverless_have_no_shifting():
     assert ServingSettings(traffic_shift="canary").shifts == "all_at_once"
-    assert ServingSettings(kind="serverless", instance_count=2, max_instance_count=2).shifts == "all_at_once"
+    assert ServingSettings(kind="serverless").shifts == "all_at_once"
     assert ServingSettings(instance_count=2, max_instance_count=2).shifts == "canary"

@@ -147,6 +147,7 @@ def summary_of(laboratory: Laboratory, threshold: float) -> dict[str, object]:
     return summarise(
         result.record,
         pipeline="train",
+        environment="dev",
         definition=result.definition,
         scope=result.scope,
         s3=laboratory.account.client("s3"),
@@ -205,6 +206,7 @@ def test_a_summary_without_any_result(laboratory: Laboratory) -> None:
     summary = summarise(
         result.record,
         pipeline="train",
+        environment="dev",
         definition=result.definition,
         scope=result.scope,
         s3=None,
