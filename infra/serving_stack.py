@@ -81,9 +81,7 @@ class ServingStack(EnvironmentStack):
             topic=self.topic,
         )
         self.machine = deployment.machine
-        lifecycle = EndpointLifecycle(
-            self, "Lifecycle", settings=settings, machine=self.machine, topic=self.topic
-        )
+        lifecycle = EndpointLifecycle(self, "Lifecycle", settings=settings, machine=self.machine, topic=self.topic)
         # A deletion goes the other way round: the rule first, so that nothing starts any more, then the endpoint, and
         # only then the role and the log group that it uses.
         deployment.rule.node.add_dependency(lifecycle.resource)

@@ -54,8 +54,8 @@ def task(
 ) -> State:
     """A task; `resource` is an ARN such as "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint".
 
-    `result_path` None discards the answer, so that the input goes on. `retry` None is service_retries(). `catch` maps an error name (or "States.ALL") to
-    the state that follows it, which finds the error at $.error.
+    `result_path` None discards the answer, so that the input goes on. `retry` None is service_retries(). `catch` maps
+    an error name (or "States.ALL") to the state that follows it, which finds the error at $.error.
     """
     state: State = {"Type": "Task", "Resource": resource, "Parameters": dict(parameters), "ResultPath": result_path}
     if comment:

@@ -16,6 +16,7 @@ from end_to_end import REPOSITORY, CommandLine, Parameters
 FIELDS = [
     "execution_id",
     "pipeline",
+    "environment",
     "status",
     "failure_reason",
     "dataset",

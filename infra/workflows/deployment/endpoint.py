@@ -56,8 +56,10 @@ def _look(ctx: Context, *, already: str, poll_seconds: int, polls: int) -> State
             default=context.FAILING,
         ),
         "Busy for too long": put(
-            {"text": "for longer than a deployment may take the endpoint was busy, could not be seen, or had an alarm "
-             "of its smoke test"},
+            {
+                "text": "for longer than a deployment may take the endpoint was busy, could not be seen, or had an alarm "
+                "of its smoke test"
+            },
             at="$.problem",
             next_state="See what serves",
         ),
@@ -136,9 +138,7 @@ def creation(ctx: Context, *, configuration: str) -> dict[str, Any]:
 
 
 def _busy_or_failing() -> dict[str, Any]:
-    return choice(
-        error_says(*context.BUSY, *context.THROTTLED) | {"Next": "Wait for others"}, default=context.FAILING
-    )
+    return choice(error_says(*context.BUSY, *context.THROTTLED) | {"Next": "Wait for others"}, default=context.FAILING)
 
 
 def _update(ctx: Context, *, poll_seconds: int, polls: int) -> States:
@@ -148,9 +148,7 @@ def _update(ctx: Context, *, poll_seconds: int, polls: int) -> States:
     change = "Do alarms ring" if realtime else "Update endpoint"
     scaling, first = _scaling(ctx, then=change)
     return {
-        "Remember what serves": put(
-            {"config.$": "$.endpoint.EndpointConfigName"}, at="$.previous", next_state=first
-        ),
+        "Remember what serves": put({"config.$": "$.endpoint.EndpointConfigName"}, at="$.previous", next_state=first),
         **scaling,
         **guarded,
         "Update endpoint": _update_task(ctx, deployment=deployment(ctx)),
@@ -190,8 +188,13 @@ def _guard(ctx: Context, *, poll_seconds: int, polls: int) -> States:
             next_state="Is the smoke alarm quiet",
         ),
         "Is the smoke alarm quiet": choice(
-            {"And": [{"Variable": "$.alarms.smoke.quiet", "BooleanEquals": True},
-                     event_is("Rejected", "PendingManualApproval")], "Next": "Rescue endpoint"},
+            {
+                "And": [
+                    {"Variable": "$.alarms.smoke.quiet", "BooleanEquals": True},
+                    event_is("Rejected", "PendingManualApproval"),
+                ],
+                "Next": "Rescue endpoint",
+            },
             {"Variable": "$.alarms.smoke.quiet", "BooleanEquals": True, "Next": "List quiet alarms"},
             default="Wait for smoke alarm",
         ),

@@ -25,9 +25,7 @@ def choose_version(ctx: Context, *, then: str, poll_seconds: int, polls: int) ->
         "Start again": succeed("Other settings than those of this definition are asked for: start once more"),
         "Start with event": _start("$.time"),
         "Start": _start("$$.Execution.StartTime"),
-        "What happened": choice(
-            event_is("Approved") | {"Next": "Take this version"}, default="Look for live version"
-        ),
+        "What happened": choice(event_is("Approved") | {"Next": "Take this version"}, default="Look for live version"),
         "Take this version": put({"arn.$": "$.event.ModelPackageArn"}, at="$.target", next_state=then),
         **_find_live(ctx, poll_seconds=poll_seconds, polls=polls),
         **_is_it_live(),

@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
+from moto.sns.models import sns_backends
 
 from functions.remove_endpoint import handler as remove
 
@@ -70,8 +71,9 @@ def account(monkeypatch):
 
 
 @pytest.fixture
-def machine(account):
+def machine(account, monkeypatch):
     client = boto3.client("stepfunctions")
+    monkeypatch.setattr(remove.time, "sleep", lambda _seconds: None)
     definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
     return client.create_state_machine(name="imgpipe-dev-deploy", definition=definition, roleArn=ROLE)[
         "stateMachineArn"
@@ -99,6 +101,7 @@ def _send(kind: str, machine: str, *, endpoint: str = NAME, physical: str | None
             "EndpointName": endpoint,
             "NamePrefix": "imgpipe-dev-v",
             "StateMachineArn": machine,
+            "SettingsHash": "0a1b2c3d-",
         },
     }
     if physical:
@@ -129,7 +132,70 @@ def test_creation_does_nothing(account, machine, answers):
 def test_changed_settings_start_the_machine(account, machine, answers):
     _send("Update", machine, physical=NAME)
     (execution,) = _executions(machine)
-    assert json.loads(execution["input"]) == {"detail": {"ModelApprovalStatus": "Redeploy"}}
+    detail = {"ModelApprovalStatus": "Redeploy", "SettingsHash": "0a1b2c3d-"}
+    assert json.loads(execution["input"]) == {"detail": detail}
+    assert answers[0]["PhysicalResourceId"] == NAME
+
+
+@pytest.mark.parametrize(("outdated", "status"), [(2, "SUCCESS"), (99, "FAILED")])
+def test_execution_of_the_old_definition_is_started_once_more(account, machine, answers, monkeypatch, outdated, status):
+    seen = []
+
+    def is_outdated(execution, _context):
+        seen.append(execution)
+        return len(seen) <= outdated
+
+    monkeypatch.setattr(remove, "_is_outdated", is_outdated)
+    _send("Update", machine, physical=NAME)
+    assert answers[0]["Status"] == status
+    assert len(set(seen)) == len(_executions(machine)) == min(outdated + 1, 6)
+
+
+@pytest.mark.parametrize(
+    ("found", "outdated"),
+    [
+        ({"status": "SUCCEEDED", "output": '{"outdated": true}'}, True),
+        ({"status": "SUCCEEDED", "output": "{}"}, False),
+        ({"status": "FAILED"}, False),
+        ({"status": "RUNNING"}, False),
+    ],
+)
+def test_outdated_is_what_the_execution_says(monkeypatch, found, outdated):
+    class Client:
+        def describe_execution(self, executionArn):  # noqa: N803
+            return found
+
+    monkeypatch.setattr(remove.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(remove.boto3, "client", lambda *_arguments, **_options: Client())
+    assert remove._is_outdated("arn", Context()) is outdated
+
+
+def test_replaced_endpoint_stays_until_its_successor_serves(account, machine, answers, stack_status, monkeypatch):
+    context = Context()
+
+    def sleep(seconds: float) -> None:
+        context.remaining_ms -= int(seconds * 1000)
+
+    monkeypatch.setattr(remove.time, "sleep", sleep)
+    account.create_endpoint(EndpointName=OLD, EndpointConfigName=OURS)
+    _set_status(NAME, "Failed")
+    topic = boto3.client("sns").create_topic(Name="notifications")["TopicArn"]
+    monkeypatch.setenv("TOPIC_ARN", topic)
+    stack_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    _send("Delete", machine, endpoint=OLD, physical=OLD, context=context)
+    assert answers[0]["Status"] == "SUCCESS", answers
+    assert "stays, because its successor imgpipe-dev does not serve" in answers[0]["Reason"]
+    assert set(_endpoints(account)) == {NAME, OLD}
+    (sent,) = sns_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].topics[topic].sent_notifications
+    assert f"delete-endpoint --endpoint-name {OLD}" in sent[1]
+
+
+def test_another_name_stops_what_works_on_the_old_one(account, machine, answers):
+    """Also on a roll-back, where the new endpoint would be made behind our back."""
+    running = boto3.client("stepfunctions").start_execution(stateMachineArn=machine)["executionArn"]
+    _send("Update", machine, endpoint=NAME, physical=OLD)
+    status = boto3.client("stepfunctions").describe_execution(executionArn=running)["status"]
+    assert status != "RUNNING"
     assert answers[0]["PhysicalResourceId"] == NAME
 
 

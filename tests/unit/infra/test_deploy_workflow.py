@@ -330,9 +330,8 @@ def execute(monkeypatch) -> Iterator[Callable[..., dict]]:
 
         def run(account: Account, *, time: str | None = None, **detail) -> dict:
             accounts.append(account)
-            machine = client.create_state_machine(
-                name=f"deploy{len(accounts)}", definition=json.dumps(shortened(definition(account.settings))), roleArn=ROLE
-            )
+            text = json.dumps(shortened(definition(account.settings)))
+            machine = client.create_state_machine(name=f"deploy{len(accounts)}", definition=text, roleArn=ROLE)
             event = {"source": "aws.sagemaker", "detail": {"ModelPackageGroupName": "imgpipe-dev", **detail}}
             if time:
                 event["time"] = time

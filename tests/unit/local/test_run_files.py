@@ -161,6 +161,7 @@ def test_a_summary(laboratory: Laboratory) -> None:
     assert list(summary) == [
         "execution_id",
         "pipeline",
+        "environment",
         "status",
         "failure_reason",
         "dataset",
