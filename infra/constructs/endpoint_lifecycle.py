@@ -98,11 +98,20 @@ class EndpointLifecycle(Construct):
             resource_name=f"{self._settings.state_machine_name('deploy')}/*:*",
             arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
         )
+        # DescribeExecution is of express executions too, and IAM asks for both.
+        express = stack.format_arn(
+            service="states",
+            resource="express",
+            resource_name=f"{self._settings.state_machine_name('deploy')}:*:*",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        acknowledge_wildcard(role, express, reason="IAM asks for express executions too; the machine has none.")
         acknowledge_wildcard(role, executions, reason="EventBridge makes up the names of the machine's executions.")
         acknowledge_wildcard(role, runs, reason="IAM asks for map runs where executions are listed; there are none.")
         return [
             allow("FollowSettings", ["states:StartExecution"], [machine.state_machine_arn]),
             allow("FindDeployments", ["states:ListExecutions"], [machine.state_machine_arn, runs]),
-            allow("FollowDeployments", ["states:DescribeExecution", "states:StopExecution"], [executions]),
+            allow("FollowDeployments", ["states:DescribeExecution"], [executions, express]),
+            allow("StopDeployments", ["states:StopExecution"], [executions]),
             allow("SeeWhetherTheStackGoes", ["cloudformation:DescribeStacks"], [stack.stack_id]),
         ]

@@ -157,7 +157,7 @@ def test_endpoint_follows_its_settings_and_tells_what_it_could_not_replace(stack
     assert body["Properties"]["SettingsHash"] == load_environment(environment).serving.deployment_hash
     found = statements(stack, "LifecycleRemoveRole")
     assert found["Notify"]["Action"] == "sns:Publish"
-    assert set(found["FollowDeployments"]["Action"]) == {"states:DescribeExecution", "states:StopExecution"}
+    assert found["FollowDeployments"]["Action"] == "states:DescribeExecution"
 
 
 def test_rule_goes_before_the_endpoint_and_the_endpoint_before_its_role(stack):

@@ -57,8 +57,8 @@ def _look(ctx: Context, *, already: str, poll_seconds: int, polls: int) -> State
         ),
         "Busy for too long": put(
             {
-                "text": "for longer than a deployment may take the endpoint was busy, could not be seen, or had an alarm "
-                "of its smoke test"
+                "text": "for longer than a deployment may take the endpoint was busy, could not be seen, or "
+                "had an alarm of its smoke test"
             },
             at="$.problem",
             next_state="See what serves",
@@ -241,14 +241,16 @@ def _scaling(ctx: Context, *, then: str) -> tuple[States, str]:
         return {}, then
     if not serving.autoscaled:
         return release_target(ctx, first="Deregister target", then=then), "Deregister target"
-    fewer = "$.endpoint.ProductionVariants[0].CurrentInstanceCount"
+    variant = "$.endpoint.ProductionVariants[0]"
+    current = "$.variant.first.CurrentInstanceCount"
     states = {
+        "Are instances known": choice(
+            present(f"{variant}.CurrentInstanceCount") | {"Next": "Take variant"}, default="Retain instances"
+        ),
+        "Take variant": put({"first.$": variant}, at="$.variant", next_state="Are there too few instances"),
         # Of fewer instances than the settings ask for a canary's share may be more than half.
         "Are there too few instances": choice(
-            {
-                "And": [present(fewer), {"Variable": fewer, "NumericLessThan": serving.instance_count}],
-                "Next": "Take configured instances",
-            },
+            {"Variable": current, "NumericLessThan": serving.instance_count, "Next": "Take configured instances"},
             default="Retain instances",
         ),
         "Take configured instances": put(
@@ -276,7 +278,7 @@ def _scaling(ctx: Context, *, then: str) -> tuple[States, str]:
             default="Deregister target",
         ),
     }
-    return states | release_target(ctx, first="Deregister target", then=then), "Are there too few instances"
+    return states | release_target(ctx, first="Deregister target", then=then), "Are instances known"
 
 
 def release_target(ctx: Context, *, first: str, then: str, name: str = "") -> States:
