@@ -7,6 +7,7 @@ import os
 import re
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.error import URLError
@@ -111,7 +112,10 @@ def _follow(properties: dict[str, Any], context: LambdaContext, *, previous: str
 def _start(machine: str, settings_hash: str) -> str:
     detail = {"ModelApprovalStatus": "Redeploy", "SettingsHash": settings_hash}
     client = boto3.client("stepfunctions", config=_CONFIG)
-    return str(client.start_execution(stateMachineArn=machine, input=json.dumps({"detail": detail}))["executionArn"])
+    started = client.start_execution(
+        stateMachineArn=machine, name=f"redeploy-{uuid.uuid4()}", input=json.dumps({"detail": detail})
+    )
+    return str(started["executionArn"])
 
 
 def _is_outdated(execution: str, context: LambdaContext) -> bool:

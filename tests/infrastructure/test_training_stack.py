@@ -210,12 +210,13 @@ def test_functions_are_small_recent_and_log_for_a_limited_time(stack, environmen
         assert log_group["Properties"]["LogGroupName"] == f"/aws/lambda/{properties['FunctionName']}"
 
 
-def test_two_images_are_built_for_amd64_from_processing(assembly, environment):
+def test_three_images_are_built_for_amd64_from_processing(assembly, environment):
     assets = json.loads((assembly(environment) / f"imgpipe-{environment}-training.assets.json").read_text())
     sources = [image["source"] for image in assets["dockerImages"].values()]
     assert {source["dockerFile"] for source in sources} == {
         "containers/imaging/Dockerfile",
         "containers/mxnet/Dockerfile",
+        "containers/serve/Dockerfile",
     }
     assert {source["platform"] for source in sources} == {"linux/amd64"}
 
@@ -223,13 +224,15 @@ def test_two_images_are_built_for_amd64_from_processing(assembly, environment):
 def test_images_hold_just_their_folders(assembly):
     outdir = assembly("dev")
     assets = json.loads((outdir / "imgpipe-dev-training.assets.json").read_text())
+    own = {
+        "imaging": {"preprocess", "monitor", "join"},
+        "mxnet": {"train", "evaluate", "package"},
+        "serve": {"preprocess", "serve"},
+    }
     for image in assets["dockerImages"].values():
         context = outdir / image["source"]["directory"]
         folders = {path.name for path in context.iterdir() if path.is_dir()}
-        if image["source"]["dockerFile"] == "containers/imaging/Dockerfile":
-            assert folders == {"containers", "common", "preprocess"}
-        else:
-            assert folders == {"containers", "common", "train", "evaluate", "package"}
+        assert folders == {"containers", "common"} | own[image["source"]["dockerFile"].split("/")[1]]
         assert not list(context.rglob("__pycache__"))
 
 
@@ -240,7 +243,8 @@ def test_stacks_are_protected_where_data_is_kept(assembly, environment):
         for name, body in manifest["artifacts"].items()
         if body["type"] == "aws:cloudformation:stack"
     }
-    assert set(stacks) == {f"imgpipe-{environment}-dataset", f"imgpipe-{environment}-training"}
+    names = ("dataset", "training", "serving", "classification", "monitoring")
+    assert set(stacks) == {f"imgpipe-{environment}-{name}" for name in names}
     kept = load_environment(environment).retain_on_destroy
     assert {properties.get("terminationProtection", False) for properties in stacks.values()} == {kept}
     training = manifest["artifacts"][f"imgpipe-{environment}-training"]

@@ -35,7 +35,13 @@ FILES = {
         "content_hash": "sha256:a",
         "num_classes": 2,
         "training_artifact_sha256": "b" * 64,
-        "serving": {"model_sha256": "c" * 64, "precision": "fp32", "image_shape": "3,64,64", "resize": "64"},
+        "serving": {
+            "model_sha256": "c" * 64,
+            "precision": "fp32",
+            "accuracy": 0.91,
+            "image_shape": "3x64x64",
+            "resize": "64",
+        },
     },
 }
 

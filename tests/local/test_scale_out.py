@@ -193,6 +193,7 @@ def _values(account: EmulatedAccount, outputs: dict[str, str]) -> dict[str, str]
         placeholders.RESOLVE_FUNCTION_ARN: deployed["Resolve"]["FunctionArn"],
         placeholders.IMAGING_IMAGE_URI: image("Preprocess"),
         placeholders.MXNET_IMAGE_URI: image("Evaluate"),
+        placeholders.SERVE_IMAGE_URI: image("SmokeTest"),
         placeholders.MODEL_PACKAGE_GROUP_NAME: outputs["ModelPackageGroupName"],
     }
 

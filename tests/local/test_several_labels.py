@@ -39,7 +39,7 @@ def labelled(tmp_path: Path) -> Path:
 def several(imgpipe: CommandLine, tmp_path: Path) -> CommandLine:
     """The command line on a copy of the project with an environment `labels`."""
     root = tmp_path / "project"
-    for name in ("infra", "pipeline_def", "processing", "functions", "environments"):
+    for name in ("infra", "pipeline_def", "processing", "functions", "environments", "scripts", ".make/layers"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     for name in ("app.py", "cdk.json"):
         shutil.copyfile(REPOSITORY / name, root / name)
