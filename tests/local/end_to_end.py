@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,9 +17,6 @@ import pytest
 from local.assembly import CloudAssembly, read_assembly
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.synth import synthesise
-
-# A shell starts background jobs with SIGINT ignored, programs inherit that, and tests of Ctrl-C would wait in vain.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two workers share the cores: threads of one network that wait for each other do so far longer beside other tests.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import pytest
 from small_pipeline import Laboratory
 
 from local.emulator.account import EmulatedAccount, emulated_account
-
-# A shell starts background jobs with SIGINT ignored, programs inherit that, and tests of Ctrl-C would wait in vain.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
