@@ -25,7 +25,7 @@ MOST_FALSE_ALARMS_PERCENT = 2.0
 LEAST_DETECTED_PERCENT = 95.0
 # Data set, images of a window, of a test set, and the plants that have to be noticed there.
 WORKLOADS: dict[str, tuple[str, int, int, tuple[str, ...]]] = {
-    "bikes": ("cifar100_bikes_train", 150, 250, ("darkened to 60%", "class mix shifted")),
+    "bikes": ("cifar100_bikes_train", 150, 250, ("darkened to 60%", "one class only")),
     "cats and dogs": ("cats_dogs", 150, 250, ("darkened to 60%", "darkened to 80%")),
     "signs": ("gtsrb", 150, 400, ("darkened to 60%",)),
 }

@@ -34,8 +34,8 @@ from preprocess.decode import read_image  # type: ignore[import-not-found]
 SHORT_SIDE = 64
 COLOUR_SIDE, EDGE_SIDE = 8, 32
 TRAINED_SHARE = 0.35
-# The share of one class in a window whose mix has shifted.
-SHIFTED_SHARE = 0.8
+# The share of one class (of many: of the first half of the classes) in a window whose mix has shifted.
+MIXES = {"class mix 80 to 20": 0.8, "one class only": 1.0}
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 
@@ -65,7 +65,8 @@ def main(settings: dict[str, Any]) -> None:
         name: _looks([plant(item) for item in pixels]) for name, plant in plants.items()
     }
     random = np.random.default_rng(settings["seed"])
-    called = {name: Counter[str]() for name in [*looks, "class mix shifted"]}
+    mixes = MIXES if settings["plants"] else {}
+    called = {name: Counter[str]() for name in [*looks, *mixes]}
     windows = settings["windows"]
     for _ in range(windows):
         order = random.permutation(len(labels))
@@ -80,10 +81,9 @@ def main(settings: dict[str, Any]) -> None:
         baseline = _baseline(looks["none"], labels, tested, model)
         for name, look in looks.items():
             called[name].update(_drifted(look, labels, live[: settings["size"]], model, baseline))
-        if not settings["plants"]:
-            continue
-        shifted = _shifted(labels, live, settings["size"], random)
-        called["class mix shifted"].update(_drifted(looks["none"], labels, shifted, model, baseline))
+        for name, share in mixes.items():
+            shifted = _shifted(labels, live, settings["size"], share, random)
+            called[name].update(_drifted(looks["none"], labels, shifted, model, baseline))
     print(json.dumps({"windows": windows, "called": {name: dict(found) for name, found in called.items()}}))
 
 
@@ -147,10 +147,12 @@ def _drifted(look: Looks, labels: Indices, chosen: Indices, model: Any, baseline
     return ["window", *names] if names else []
 
 
-def _shifted(labels: Indices, live: Indices, size: int, random: np.random.Generator) -> Indices:
-    """Return live images of which SHIFTED_SHARE are of class 0 (of many classes: of the first half), or nearly."""
+def _shifted(labels: Indices, live: Indices, size: int, share: float, random: np.random.Generator) -> Indices:
+    """Return live images of which ``share`` are of class 0 (of many classes: of the first half)."""
     first = labels[live] < max(1, (labels.max() + 1) // 2)
-    wanted = min(int(SHIFTED_SHARE * size), int(first.sum()))
+    wanted = round(share * size)
+    if wanted > first.sum():
+        raise SystemExit(f"{first.sum()} live images of the first classes are too few for {wanted} in a window")
     chosen = np.concatenate([live[first][:wanted], live[~first][: size - wanted]])
     return random.permutation(chosen)
 
