@@ -75,7 +75,9 @@ def _measure(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch, prefix="run-") as scratch:
         place = Path(scratch)
         network = setting.network
-        print(f"ResNet-{network.num_layers} at {network.side}x{network.side}, trained now unless it was kept", flush=True)
+        print(
+            f"ResNet-{network.num_layers} at {network.side}x{network.side}, trained now unless it was kept", flush=True
+        )
         model = kept_model(_training_images(options, place), network, options.model or place)
         image = place / "photo.jpg"
         image.write_bytes(pictures.photo_files(pictures.load_base(None))[0])
