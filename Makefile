@@ -25,12 +25,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The packages come from requirement files with hashes; a wheel that is not for this machine should fail, not compile.
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train bench-serve bench-functions bench-drift requirements clean
+.PHONY: help setup setup-cdk setup-dev local test test-fast fuzz lint format bootstrap synth diff deploy adopt destroy definition golden bench-pack bench-train bench-serve bench-functions bench-drift requirements clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .make/run ## Install what the local run needs, in .venv and .venv-mxnet
+
+setup-cdk: .make/cdk ## Install what synth and deployments need too
 
 setup-dev: .make/dev ## Install what tests and linters need too
 
@@ -129,7 +131,7 @@ INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
 	@$(INSTALL) --python $(MXNET)/bin/python -r processing/containers/mxnet/requirements.txt
 	@$(MXNET)/bin/python scripts/complete-mxnet
 	@echo "Building the functions' layer"
-	@$(VENV)/bin/python scripts/build-function-layer $(UV)
+	@$(VENV)/bin/python scripts/build-function-layer sources $(UV)
 	@touch $@
 
 .make/dev: .make/run .make/cdk requirements-dev.txt processing/containers/mxnet/requirements-dev.txt
@@ -138,7 +140,10 @@ INSTALL = $(UV) pip install --quiet --require-hashes --compile-bytecode
 	@$(INSTALL) --python $(MXNET)/bin/python -r processing/containers/mxnet/requirements-dev.txt
 	@touch $@
 
-.make/cdk: .make/run package.json
+# Compiled apart from .make/run, because the compiler comes from npm, and a local run needs PyPI alone.
+.make/cdk: .make/run package.json scripts/compile-modules scripts/compile-modules.mjs
 	@echo "Installing the command line of the CDK"
 	@$(NODE_DIR)/bin/node $(NODE_DIR)/lib/node_modules/npm/bin/npm-cli.js install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null
+	@echo "Compiling the functions' layer for Lambda's Python"
+	@$(VENV)/bin/python scripts/build-function-layer compiled $(NODE_DIR)/bin/node
 	@touch $@

@@ -59,6 +59,10 @@ def build_app(
         artifact_bucket=dataset.artifact_bucket.name,
         processing=processing or ROOT / "processing",
     )
+    serving = ServingStack(app, f"{settings.prefix}-serving", **shared)
+    for name, kind in {"classification": ClassificationStack, "monitoring": MonitoringStack}.items():
+        kind(app, f"{settings.prefix}-{name}", **shared).add_stack_dependency(serving)
+    # Last, because it waits for the definitions, which may still be in the making.
     training = TrainingStack(
         app,
         f"{settings.prefix}-training",
@@ -66,10 +70,7 @@ def build_app(
         **shared,
     )
     training.add_stack_dependency(dataset)
-    serving = ServingStack(app, f"{settings.prefix}-serving", **shared)
     serving.add_stack_dependency(training)
-    for name, kind in {"classification": ClassificationStack, "monitoring": MonitoringStack}.items():
-        kind(app, f"{settings.prefix}-{name}", **shared).add_stack_dependency(serving)
     for key, value in {"project": settings.project, "environment": settings.environment, **settings.tags}.items():
         cdk.Tags.of(app).add(key, value)
     add_checks(app)

@@ -152,6 +152,7 @@ def _opened(request: ServingRequest, observer: ServingObserver) -> Iterator[_Ope
                 directory=request.directory,
                 idle_seconds=request.idle_seconds,
             )
+            account.endpoints.publish_requests()
             jobs = account.processing_jobs = ContainerJobs(
                 account=account,
                 images=assembly.images,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -12,9 +14,10 @@ from constructs import Construct
 from infra.constructs.classification_store import ClassificationStore
 from infra.constructs.state_machine import DefinedMachine
 from infra.constructs.statements import allow, listing
+from infra.constructs.unexpected_end import unexpected_end
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
-from infra.workflows.classify import RESULTS_PREFIX, Targets, classify_machine, prefix_machine
+from infra.workflows.classify import FAILED, RESULTS_PREFIX, Targets, classify_machine, prefix_machine
 
 
 class ClassificationMachines(Construct):
@@ -36,17 +39,17 @@ class ClassificationMachines(Construct):
         self._settings, self._functions, self._store = settings, functions, store
         s3 = f"arn:{cdk.Stack.of(self).partition}:s3:::"
         self._data, self._artifacts = f"{s3}{data_bucket}", f"{s3}{artifact_bucket}"
-        targets = Targets(
+        called = Targets(
             partition=cdk.Stack.of(self).partition,
             function_arns={name: function.function_arn for name, function in functions.items()},
             table_name=store.table.table_name,
             review_queue_url=store.review.queue_url,
             failure_queue_url=store.failures.queue_url,
         )
-        self.image = self._build("Image", "classify", classify_machine(targets))
+        self.image = self._build("Image", "classify", classify_machine(called))
         wanted = settings.classification
         definition = prefix_machine(
-            targets,
+            called,
             result_bucket=artifact_bucket,
             max_concurrency=wanted.max_concurrency,
             tolerated_failure_percent=wanted.tolerated_failure_percent,
@@ -54,6 +57,7 @@ class ClassificationMachines(Construct):
         self.prefix = self._build("Prefix", "classify-prefix", definition)
         for statement in self._map_statements(image_prefixes):
             self.prefix.role.add_to_policy(statement)
+        self._build_failure_rule()
 
     def _build(self, construct_id: str, purpose: str, definition: Mapping[str, object]) -> DefinedMachine:
         built = DefinedMachine(self, construct_id, settings=self._settings, purpose=purpose, definition=definition)
@@ -71,6 +75,20 @@ class ClassificationMachines(Construct):
         ):
             built.role.add_to_policy(statement)
         return built
+
+    def _build_failure_rule(self) -> None:
+        """The machines leave a message for each failure, but not for what no state catches: that comes by a rule."""
+        rule = unexpected_end(
+            self,
+            "Unexpected",
+            settings=self._settings,
+            purpose="classify",
+            machines=[self.image.machine, self.prefix.machine],
+            told=FAILED,
+        )
+        # The detail names error and cause as the machines' own messages do.
+        told = events.RuleTargetInput.from_event_path("$.detail")
+        rule.add_target(targets.SqsQueue(self._store.failures, message=told))
 
     def _map_statements(self, image_prefixes: Sequence[str]) -> list[iam.PolicyStatement]:
         """Source: "IAM policies for using Distributed Map states" in the Step Functions guide."""

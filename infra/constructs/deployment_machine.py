@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import aws_cdk as cdk
@@ -11,12 +10,12 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.constructs.state_machine import DefinedMachine
+from infra.constructs.unexpected_end import unexpected_end
 from infra.nag import acknowledge
 from infra.settings import EnvironmentSettings
 from infra.workflows.deploy import FAILURE
@@ -42,23 +41,10 @@ class DeploymentMachine(Construct):
         topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
-        name = settings.state_machine_name("deploy")
-        self.machine = sfn.StateMachine(
-            self,
-            "Machine",
-            state_machine_name=name,
-            comment=f"Deploys approved versions to endpoint {settings.endpoint_name}",
-            # Not by the CDK's to_json_string, which leaves out what is null: `ResultPath: null` discards an answer.
-            definition_body=sfn.DefinitionBody.from_string(json.dumps(definition)),
-            role=role.without_policy_updates(),
-            tracing_enabled=True,
-            # Data would be the sample image with every event.
-            logs=sfn.LogOptions(
-                destination=self._build_log_group(settings, name), level=sfn.LogLevel.ALL, include_execution_data=False
-            ),
-        )
-        # The service checks on create that the role may write logs, so its policy has to be there.
-        self.machine.node.add_dependency(role)
+        # "Default" is left out of logical ids: https://docs.aws.amazon.com/cdk/v2/guide/identifiers.html
+        self.machine = DefinedMachine(
+            self, "Default", settings=settings, purpose="deploy", definition=definition, role=role
+        ).machine
         self._undelivered = self._build_undelivered(settings, topic)
         self.rule = self._build_rule(settings)
         self._build_failure_rule(settings, topic)
@@ -93,19 +79,6 @@ class DeploymentMachine(Construct):
         alarm.add_alarm_action(actions.SnsAction(topic))
         return queue
 
-    def _build_log_group(self, settings: EnvironmentSettings, name: str) -> logs.LogGroup:
-        group = logs.LogGroup(
-            self,
-            "Logs",
-            # The prefix keeps the resource policy of log delivery below its limit of characters.
-            log_group_name=f"/aws/vendedlogs/states/{name}",
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
-        resource = group.node.default_child
-        assert isinstance(resource, logs.CfnLogGroup)
-        resource.retention_in_days = settings.log_retention_days
-        return group
-
     def _build_rule(self, settings: EnvironmentSettings) -> events.Rule:
         return events.Rule(
             self,
@@ -132,20 +105,8 @@ class DeploymentMachine(Construct):
 
     def _build_failure_rule(self, settings: EnvironmentSettings, topic: sns.ITopic) -> None:
         """The machine tells of failures itself, but not of its time-out, its stop, or an error that nothing catches."""
-        rule = events.Rule(
-            self,
-            "Unexpected",
-            rule_name=f"{settings.prefix}-deploy-unexpected",
-            description=f"{settings.state_machine_name('deploy')} ended in a way that it could not tell of",
-            event_pattern=events.EventPattern(
-                source=["aws.states"],
-                detail_type=["Step Functions Execution Status Change"],
-                detail={
-                    "stateMachineArn": [self.machine.state_machine_arn],
-                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-                    "error": [{"exists": False}, {"anything-but": [FAILURE]}],
-                },
-            ),
+        rule = unexpected_end(
+            self, "Unexpected", settings=settings, purpose="deploy", machines=[self.machine], told=FAILURE
         )
         rule.add_target(
             targets.SnsTopic(

@@ -50,7 +50,6 @@ class DeploymentRole(Construct):
             *self._scaling(),
             *self._encryption(),
             allow("Notify", ["sns:Publish"], [topic.topic_arn]),
-            *self._observability(),
         ):
             self.role.add_to_policy(statement)
 
@@ -144,22 +143,6 @@ class DeploymentRole(Construct):
         return [
             allow("LetServiceUseKey", ["kms:CreateGrant"], [key], via),
             allow("SeeKey", ["kms:DescribeKey"], [key]),
-        ]
-
-    def _observability(self) -> list[iam.PolicyStatement]:
-        """What a state machine needs to log and to trace: neither knows resources."""
-        self._explain(
-            "Delivery of logs and X-Ray's traces have no resource type, cloudwatch:PutMetricData neither; a condition "
-            "limits the last to one namespace.",
-            "*",
-        )
-        delivery = [f"logs:{verb}LogDelivery" for verb in ("Create", "Get", "Update", "Delete")]
-        policies = ["logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies"]
-        traces = [f"xray:{verb}" for verb in ("PutTraceSegments", "PutTelemetryRecords")]
-        rules = ["xray:GetSamplingRules", "xray:GetSamplingTargets"]
-        return [
-            allow("DeliverLogs", [*delivery, *policies, "logs:DescribeLogGroups"], ["*"]),
-            allow("Trace", [*traces, *rules], ["*"]),
         ]
 
     def _explain(self, reason: str, *resources: str) -> None:

@@ -12,6 +12,7 @@ from infra.constructs.python_function import PythonFunction
 from infra.constructs.statements import allow
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
+from infra.workflows.deployment.requests import deployment_hash
 
 
 class EndpointLifecycle(Construct):
@@ -52,7 +53,7 @@ class EndpointLifecycle(Construct):
                 "NamePrefix": f"{settings.prefix}-v",
                 "StateMachineArn": machine.state_machine_arn,
                 # Its change is an update, which the endpoint has to follow.
-                "SettingsHash": settings.serving.deployment_hash,
+                "SettingsHash": deployment_hash(settings),
             },
         )
         self.resource.node.add_dependency(remove.role)

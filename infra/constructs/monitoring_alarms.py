@@ -20,7 +20,11 @@ RUNBOOK = "docs/operations.md"
 PIPELINE_NAMESPACE = "AWS/Sagemaker/ModelBuildingPipeline"
 # Queues of other stacks that hold what nobody could work off, by name.
 FAILURE_QUEUES = ("classify-failures", "review-failures.fifo")
-MACHINES = ("monitor", "deploy")
+# Ends of executions, by what an alarm calls them: the metrics of Step Functions, and what happened.
+_FAILED = {"failed": ("ExecutionsFailed", "failed")}
+_ENDS = {**_FAILED, "timed-out": ("ExecutionsTimedOut", "timed out"), "stopped": ("ExecutionsAborted", "was stopped")}
+# Of the deployment's other ends a rule of its own tells, and of the classification's the queue of failures.
+MACHINE_ENDS = {"monitor": _ENDS, "deploy": _FAILED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +69,22 @@ def alarm_specs(settings: EnvironmentSettings, *, state_machine_arns: dict[str, 
         )
         for name in PIPELINES
     ]
-    machines = [
+    return [drift, *pipelines, *_machines(settings, state_machine_arns), *_queues(settings), *_retrain(settings)]
+
+
+def _machines(settings: EnvironmentSettings, arns: dict[str, str]) -> list[AlarmSpec]:
+    return [
         AlarmSpec(
-            name=f"{name}-failed",
-            what=f"An execution of the state machine {settings.state_machine_name(name)} failed",
+            name=f"{machine}-{end}",
+            what=f"An execution of the state machine {settings.state_machine_name(machine)} {happened}",
             namespace="AWS/States",
-            metric="ExecutionsFailed",
-            dimensions={"StateMachineArn": state_machine_arns[name]},
+            metric=metric,
+            dimensions={"StateMachineArn": arns[machine]},
+            runbook=f"{machine}-failed",
         )
-        for name in MACHINES
+        for machine, ends in MACHINE_ENDS.items()
+        for end, (metric, happened) in ends.items()
     ]
-    return [drift, *pipelines, *machines, *_queues(settings), *_retrain(settings)]
 
 
 def _queues(settings: EnvironmentSettings) -> list[AlarmSpec]:

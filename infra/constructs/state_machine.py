@@ -17,7 +17,10 @@ from infra.settings import EnvironmentSettings
 
 
 class DefinedMachine(Construct):
-    """Standard state machine `<prefix>-<purpose>`; give `role` what its tasks need."""
+    """Standard state machine `<prefix>-<purpose>`; give `role` what its tasks need.
+
+    Without a `role` it makes one; either gets what logging and tracing take.
+    """
 
     def __init__(
         self,
@@ -27,25 +30,14 @@ class DefinedMachine(Construct):
         settings: EnvironmentSettings,
         purpose: str,
         definition: Mapping[str, Any],
+        role: iam.Role | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        stack = cdk.Stack.of(self)
         name = settings.state_machine_name(purpose)
-        self.arn = stack.format_arn(
+        self.arn = cdk.Stack.of(self).format_arn(
             service="states", resource="stateMachine", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
         )
-        self.role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal(
-                "states.amazonaws.com",
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnLike": {"aws:SourceArn": self.arn},
-                },
-            ),
-            description=f"Role of the state machine {name}",
-        )
+        self.role = role or self._build_role(name)
         self.machine = stepfunctions.StateMachine(
             self,
             "Machine",
@@ -54,7 +46,7 @@ class DefinedMachine(Construct):
             definition_body=stepfunctions.DefinitionBody.from_string(json.dumps(definition)),
             role=self.role,
             tracing_enabled=True,
-            # Inputs name images of users, so the log has none of the data.
+            # Data may name images of users, or hold the sample image with every event; the log has none of it.
             logs=stepfunctions.LogOptions(
                 destination=self._build_log_group(settings, name),
                 level=stepfunctions.LogLevel.ALL,
@@ -62,7 +54,21 @@ class DefinedMachine(Construct):
             ),
         )
         acknowledge_wildcard(
-            self.role, "*", reason="Log deliveries and trace segments have no resource type that a policy could name."
+            self.role, "*", reason="Log deliveries, traces and metrics have no resource type that a policy could name."
+        )
+
+    def _build_role(self, name: str) -> iam.Role:
+        return iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com",
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account},
+                    "ArnLike": {"aws:SourceArn": self.arn},
+                },
+            ),
+            description=f"Role of the state machine {name}",
         )
 
     def _build_log_group(self, settings: EnvironmentSettings, name: str) -> logs.LogGroup:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from typing import Annotated, Final, Literal
 
@@ -126,34 +124,10 @@ class ServingSettings(Section):
         return self.kms_key_arn
 
     @property
-    def settings_hash(self) -> str:
-        """8 hex digits over all that a model or an endpoint configuration is made from: equal digits, equal ones."""
-        fields = (
-            "kind",
-            "instance_type",
-            "instance_count",
-            "serverless_memory_mb",
-            "serverless_max_concurrency",
-            "capture_percent",
-            "kms_key_arn",
-            "subnet_ids",
-            "security_group_ids",
-            "payload_limit_mb",
-            "isolated",
-        )
-        values = {name: getattr(self, name) for name in fields}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
-
-    @property
     def scaling_text(self) -> str:
         """What autoscaling is made from, as one text; "" without it."""
         numbers = (self.instance_count, self.max_instance_count, self.target_invocations_per_minute)
         return "-".join(map(str, numbers)) if self.autoscaled else ""
-
-    @property
-    def deployment_hash(self) -> str:
-        """What a deployment is made from, and how it scales: equal text, nothing to deploy."""
-        return f"{self.settings_hash}-{self.scaling_text}"
 
     @model_validator(mode="after")
     def _check_counts(self) -> Self:

@@ -22,7 +22,7 @@ from moto.sns.models import sns_backends
 from local.assembly import CloudAssembly, FileAsset, Stack
 from local.emulator.alarms import evaluated_alarms
 from local.emulator.buckets import completed_buckets
-from local.emulator.clock import Clock
+from local.emulator.clock import AccountTime, Clock
 from local.emulator.cloudformation import completed_types, refuse_unknown_types
 from local.emulator.endpoints import Endpoints
 from local.emulator.events import EventBus, delivered_events
@@ -52,8 +52,11 @@ class EmulatedAccount:
         self.region = region
         self.account_id = account_id
         self.clock = clock or Clock()
+        self.time = AccountTime()
         self.events = EventBus(account=account_id, region=region, client=self.client)
-        self.endpoints = Endpoints(account=account_id, region=region, clock=self.clock, emit=self.events.emit)
+        self.endpoints = Endpoints(
+            account=account_id, region=region, clock=self.clock, time=self.time, emit=self.events.emit
+        )
         self.processing_jobs: ProcessingJobs | None = None  # what carries out those of state machines
         self.job_states = JobStates(account=account_id, region=region)
         self.tuning_states = TuningStates(account=account_id, region=region)
@@ -142,7 +145,7 @@ def emulated_account(*, region: str, clock: Clock | None = None) -> Iterator[Emu
             completed_tuning_jobs(),
             completed_packages(emit),
             delivered_events(account.events),
-            evaluated_alarms(emit=emit, notify=account.notify),
+            evaluated_alarms(emit=emit, notify=account.notify, time=account.time),
             hosted_endpoints(account.endpoints),
         ):
             stack.enter_context(completed)

@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from moto.cloudwatch.models import Alarm, CloudWatchBackend
 from moto.cloudwatch.responses import CloudWatchResponse
 
+from local.emulator.alarm_states import UNKNOWN, evaluation
+from local.emulator.clock import AccountTime
 from local.emulator.replaced import replaced
 
-_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    "GreaterThanThreshold": operator.gt,
-    "GreaterThanOrEqualToThreshold": operator.ge,
-    "LessThanThreshold": operator.lt,
-    "LessThanOrEqualToThreshold": operator.le,
-}
-# An alarm's state before its first datapoint; moto begins with OK.
-_UNKNOWN: Final = "INSUFFICIENT_DATA"
 Emit = Callable[..., None]
 Notify = Callable[[str, str, str], None]  # topic ARN, subject, message
 
 
 @contextmanager
-def evaluated_alarms(*, emit: Emit, notify: Notify) -> Iterator[None]:
-    """While open, PutMetricData evaluates the alarms of its metrics by their newest datapoint.
+def evaluated_alarms(*, emit: Emit, notify: Notify, time: AccountTime) -> Iterator[None]:
+    """While open, PutMetricData evaluates the alarms of its metrics; data without a time is of the account's.
 
-    A change of state (by a datapoint or SetAlarmState) is emitted as an event and told to the topics among the actions
-    of the new state. Alarms on an expression change by SetAlarmState alone.
+    A change of state (by a datapoint, by `evaluate` or SetAlarmState) is emitted as an event and told to the topics
+    among the actions of the new state. Alarms on an expression change by SetAlarmState alone.
     """
     create, put, update = Alarm.__init__, CloudWatchBackend.put_metric_data, Alarm.update_state
     describe = CloudWatchResponse.describe_alarms
+    changing = threading.Lock()  # two evaluations at once tell of a change once
 
     def create_unknown(self: Any, *arguments: Any, **named: Any) -> None:
         create(self, *arguments, **named)
-        self.state_value = _UNKNOWN
+        self.state_value = UNKNOWN  # until its first evaluation; moto begins with OK
 
     def put_and_evaluate(self: Any, namespace: str, metric_data: list[dict[str, Any]]) -> None:
-        put(self, namespace, metric_data)
-        for datum in metric_data:
-            for alarm in list(self.alarms.values()):
-                _evaluate(alarm, namespace, datum)
+        now = time.now()
+        put(self, namespace, [{**datum, "Timestamp": datum.get("Timestamp") or now} for datum in metric_data])
+        evaluate(self, at=now, metrics={(namespace, datum["MetricName"]) for datum in metric_data})
 
     def update_and_tell(self: Any, reason: str, reason_data: str, state_value: str) -> None:
-        earlier = self.state_value
-        update(self, reason, reason_data, state_value)
+        with changing:
+            earlier = self.state_value
+            update(self, reason, reason_data, state_value)
         if earlier != state_value:
             _tell(self, earlier, emit=emit, notify=notify)
 
@@ -64,29 +60,15 @@ def evaluated_alarms(*, emit: Emit, notify: Notify) -> Iterator[None]:
         yield
 
 
-def _evaluate(alarm: Any, namespace: str, datum: Mapping[str, Any]) -> None:
-    if (alarm.namespace, alarm.metric_name) != (namespace, datum["MetricName"]):
-        return
-    if {(item.name, item.value) for item in alarm.dimensions} != {
-        (item["Name"], item["Value"]) for item in datum.get("Dimensions", ())
-    }:
-        return
-    value, threshold = _value(datum, alarm.statistic), float(alarm.threshold)
-    breaching = _COMPARISONS[alarm.comparison_operator](value, threshold)
-    state = "ALARM" if breaching else "OK"
-    if state != alarm.state_value:
-        alarm.update_state(f"Threshold Crossed: datapoint {value:g}, threshold {threshold:g}", "{}", state)
-
-
-def _value(datum: Mapping[str, Any], statistic: str | None) -> float:
-    """A datapoint's value; of several the one that the statistic asks for, percentiles as their maximum."""
-    if statistics := datum.get("StatisticValues"):
-        average = float(statistics["Sum"]) / float(statistics["SampleCount"])
-        by_name = {"Sum": statistics["Sum"], "Minimum": statistics["Minimum"], "Average": average}
-        return float(by_name.get(str(statistic), statistics["Maximum"]))
-    values = [float(item) for item in datum.get("Values") or [datum.get("Value", 0)]]
-    reduced = {"Sum": sum(values), "Minimum": min(values), "Average": sum(values) / len(values)}
-    return reduced.get(str(statistic), max(values))
+def evaluate(backend: Any, *, at: datetime, metrics: Collection[tuple[str, str]] | None = None) -> None:
+    """Brings alarms into the states that they have at a time: those of `metrics` (namespace, name), or all of them."""
+    for alarm in list(backend.alarms.values()):
+        if not alarm.metric_name or (metrics is not None and (alarm.namespace, alarm.metric_name) not in metrics):
+            continue
+        found = evaluation(alarm, backend.metric_data, at=at)
+        if found and found[0] != alarm.state_value:
+            state, reason = found
+            alarm.update_state(reason, "{}", state)
 
 
 def _tell(alarm: Any, earlier: str, *, emit: Emit, notify: Notify) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -13,31 +13,31 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import FakeEndpoint, sagemaker_backends
 
-from local.emulator.clock import Clock
+from local.emulator.baking import Bakery, RolledBack
+from local.emulator.clock import AccountTime, Clock
+from local.emulator.endpoint_metrics import NAMESPACE, metric_data
 from local.emulator.hosting import FleetRequest, Hosting
 from local.emulator.traffic import bake_seconds, rollback_alarms, shares
 from local.errors import LocalRunError
 
 _BUSY: Final = ("Creating", "Updating", "RollingBack", "Deleting")
-_LOOK_SECONDS: Final = 0.05  # of real time, between two looks at the alarms
 _JOIN_SECONDS: Final = 20.0
 Shares = Mapping[str, float]
-
-
-class _RolledBack(Exception):
-    """The new fleet does not take over; the message says why."""
 
 
 class Endpoints:
     """What happens to the endpoints of one account; `hosting` None means that no fleet runs, as in plain moto."""
 
-    def __init__(self, *, account: str, region: str, clock: Clock, emit: Callable[..., None]) -> None:
+    def __init__(
+        self, *, account: str, region: str, clock: Clock, time: AccountTime, emit: Callable[..., None]
+    ) -> None:
         self._backend = sagemaker_backends[account][region]
-        self._alarms = cloudwatch_backends[account][region].alarms
-        self._clock, self._emit = clock, emit
+        self._cloudwatch = cloudwatch_backends[account][region]
+        self._time, self._emit = time, emit
         self._fleets: dict[str, str] = {}  # by endpoint: the fleet that serves
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._bakery = Bakery(self._cloudwatch, clock=clock, time=time, closing=self._closing)
         self.hosting: Hosting | None = None
 
     def created(self, endpoint: FakeEndpoint) -> None:
@@ -73,6 +73,11 @@ class Endpoints:
         """The fleet of each endpoint that serves."""
         return dict(self._fleets)
 
+    def publish_requests(self) -> None:
+        """Puts what the endpoints that live were asked into CloudWatch; its alarms then know how they did so far."""
+        for name in self._fleets:
+            self._publish(self._backend.endpoints[name])
+
     def close(self) -> None:
         """Waits until nothing changes any more; what is in the middle of a change is rolled back first."""
         self._closing.set()
@@ -93,7 +98,7 @@ class Endpoints:
         try:
             fleet = self._launch(endpoint, endpoint.endpoint_config_name)
             self._route(endpoint, {fleet: 1.0})
-        except (_RolledBack, LocalRunError) as error:
+        except (RolledBack, LocalRunError) as error:
             self._set(endpoint, "Failed", str(error))
             return
         self._fleets[endpoint.endpoint_name] = fleet
@@ -106,7 +111,7 @@ class Endpoints:
             self._shift(endpoint, configuration, deployment, old=old, new=new)
             if old:
                 self._hosting.stop(old)
-        except (_RolledBack, LocalRunError) as error:
+        except (RolledBack, LocalRunError) as error:
             self._set(endpoint, "RollingBack", str(error))
             serves = self._returned(endpoint, old=old, new=new)
             endpoint.pending_deployment_summary = None
@@ -139,22 +144,29 @@ class Endpoints:
     ) -> None:
         """Moves the traffic step by step; the alarms are watched after each, as "Blue/Green Deployments" says."""
         [variant] = self._backend.describe_endpoint_config(configuration)["ProductionVariants"]
+        self._publish(endpoint)
+        self._bakery.begin_minute()
         steps = shares(deployment, instances=variant.get("InitialInstanceCount", 1)) if old else [1.0]
         for number, share in enumerate(steps):
             self._route(endpoint, {new: share} | ({old: 1.0 - share} if old and share < 1 else {}))
-            self._bake(bake_seconds(deployment, last=number == len(steps) - 1), rollback_alarms(deployment))
+            self._bakery.bake(
+                bake_seconds(deployment, last=number == len(steps) - 1),
+                rollback_alarms(deployment),
+                publish=functools.partial(self._publish, endpoint),
+            )
 
-    def _bake(self, seconds: float, alarms: list[str]) -> None:
-        """Watches the alarms for `seconds` of the account."""
-        end = time.monotonic() + self._clock.real(seconds)
-        while True:
-            for name in alarms:
-                if name in self._alarms and self._alarms[name].state_value == "ALARM":
-                    raise _RolledBack(f"Alarm {name} is in ALARM, so the deployment is rolled back")
-            if (left := end - time.monotonic()) <= 0:
-                return
-            if self._closing.wait(min(_LOOK_SECONDS, left)):
-                raise _RolledBack("The account was closed")
+    def _publish(self, endpoint: FakeEndpoint, minute: datetime | None = None) -> None:
+        """Puts the endpoint's requests since the last time into CloudWatch: as of a minute, or of when they were."""
+        name, configuration = endpoint.endpoint_name, endpoint.endpoint_config_name
+        variants = self._backend.describe_endpoint_config(configuration)["ProductionVariants"]
+        data = metric_data(
+            name,
+            self._hosting.served(name),
+            instances={variant["VariantName"]: variant.get("InitialInstanceCount", 0) for variant in variants},
+            when=lambda request: minute or self._time.at(request.seen),
+        )
+        if data:
+            self._cloudwatch.put_metric_data(NAMESPACE, data)
 
     def _launch(self, endpoint: FakeEndpoint, configuration: str) -> str:
         described = self._backend.describe_endpoint_config(configuration)
@@ -163,10 +175,10 @@ class Endpoints:
         try:
             fleet = self._hosting.launch(request)
         except (LocalRunError, OSError, tarfile.TarError) as error:  # what the model or image is to blame for
-            raise _RolledBack(f"{type(error).__name__}: {error}") from error
+            raise RolledBack(f"{type(error).__name__}: {error}") from error
         if reason := self._hosting.wait_ready(fleet):
             self._hosting.stop(fleet)
-            raise _RolledBack(reason)
+            raise RolledBack(reason)
         return fleet
 
     @property

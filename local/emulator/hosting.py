@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -57,6 +57,21 @@ class FleetRequest:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServedRequest:
+    """A request that reached a container, which answered with `status`; None while it is under way.
+
+    `model_seconds` is what the container took, `overhead_seconds` what came on top; `seen` is the moment that this is
+    of, in seconds since the epoch.
+    """
+
+    variant: str
+    status: int | None
+    model_seconds: float
+    overhead_seconds: float
+    seen: float
+
+
 class Hosting(Protocol):
     """Runs fleets; an endpoint's requests go to them by their shares."""
 
@@ -70,6 +85,10 @@ class Hosting(Protocol):
 
     def route(self, endpoint: str, shares: Mapping[str, float]) -> None:
         """Splits an endpoint's requests between fleets; the shares add up to 1."""
+        ...
+
+    def served(self, endpoint: str) -> Sequence[ServedRequest]:
+        """The requests that were answered since the last call, and those that have been under way since before it."""
         ...
 
     def stop(self, fleet: str) -> None:

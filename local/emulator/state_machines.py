@@ -109,6 +109,8 @@ def _terminated(communication: Any, emit: Callable[..., None]) -> None:
         "status": str(execution.exec_status.value),
         "input": execution.execution_input,
     }
+    # Of a failure; rules tell by the error what a machine has told of itself.
+    detail |= {key: said for key in ("error", "cause") if (said := getattr(execution, key))}
     emit(source=_ENDED, kind="Step Functions Execution Status Change", detail=detail, resources=[execution.exec_arn])
 
 

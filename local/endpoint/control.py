@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import subprocess
 import sys
 import time
@@ -29,10 +30,25 @@ class EndpointControl:
     def __init__(self, record: EndpointRecord, directory: Path) -> None:
         self.record = record
         self._directory = directory
+        self._answered = 0  # requests that `served` has told of
+        self._looked: float | None = None  # when it did so last, by time.monotonic()
 
     def status(self) -> dict[str, Any]:
         """endpoint, fleets (all of them), serving (those that get requests, with shares), captured, idle_seconds."""
         return self._ask("GET", "/control/status")
+
+    def served(self) -> list[dict[str, Any]]:
+        """The requests that were answered since the last call, and those that have been under way since before it.
+
+        The first call tells of those that the endpoint still knows. Their fields: see `RequestLog.after`.
+        """
+        now = time.monotonic()
+        told = self._ask("GET", f"/control/requests?after={self._answered}")
+        self._answered = told["count"]
+        since = math.inf if self._looked is None else now - self._looked
+        self._looked = now
+        waiting = [item for item in told["under_way"] if item["model_seconds"] >= since]
+        return [*told["answered"], *waiting]
 
     def launch(self, fleet: str, request: Mapping[str, Any]) -> None:
         """Starts a fleet, see `Fleets.launch`."""

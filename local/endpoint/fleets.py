@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from local.endpoint.capture import Capture
 from local.endpoint.program import ServeProgram
+from local.endpoint.request_log import RequestLog
 from local.endpoint.runtime_api import Answer, answered, model_error, validation_error
 
 _NO_ANSWER: Final = 500  # how the service counts a container that broke the connection
@@ -49,6 +50,7 @@ class Fleets:
         self.endpoint = endpoint
         self._changed = changed
         self.capture = Capture(directory / "capture", endpoint=endpoint)
+        self.requests = RequestLog()
         self._fleets: dict[str, Fleet] = {}
         self._shares: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -111,20 +113,21 @@ class Fleets:
         with self._lock:
             return [_said(fleet_id, self._fleets[fleet_id], share) for fleet_id, share in self._shares.items()]
 
-    def invoke(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Hands a request to one of the fleets, by their shares."""
+    def invoke(self, headers: Mapping[str, str], body: bytes, *, received: float) -> Answer:
+        """Hands a request, received at that time.monotonic(), to one of the fleets, by their shares."""
         with self._lock:
             if not self._shares:
                 return validation_error(f"Endpoint {self.endpoint} is not in service.")
             [chosen] = random.choices(list(self._shares), weights=list(self._shares.values()))
             fleet = self._fleets[chosen]
-        try:
-            container = fleet.program.send(headers, body)
-        except (OSError, http.client.HTTPException) as error:
-            return model_error(_NO_ANSWER, f"the container did not answer: {error!r}", log=str(fleet.log))
-        answer = answered(container, variant=fleet.variant, log=str(fleet.log))
+        begun = time.monotonic()
+        with self.requests.under_way(fleet.variant):
+            status, answer = _asked(fleet, headers, body)
+        model_seconds = time.monotonic() - begun
         if answer[0] == _OK:
             self._capture(fleet, headers, body, answer)
+        overhead_seconds = time.monotonic() - received - model_seconds
+        self.requests.answered(fleet.variant, status, model_seconds=model_seconds, overhead_seconds=overhead_seconds)
         return answer
 
     def _capture(self, fleet: Fleet, headers: Mapping[str, str], body: bytes, answer: Answer) -> None:
@@ -157,6 +160,16 @@ class Fleets:
             fleet.restarts += 1
             pause, begun = min(2 * pause, _LONGEST_PAUSE_SECONDS), time.monotonic()
             self._changed()
+
+
+def _asked(fleet: Fleet, headers: Mapping[str, str], body: bytes) -> tuple[int, Answer]:
+    """The status of a fleet's container and what the service makes of its answer."""
+    try:
+        container = fleet.program.send(headers, body)
+    except (OSError, http.client.HTTPException) as error:
+        message = f"the container did not answer: {error!r}"
+        return _NO_ANSWER, model_error(_NO_ANSWER, message, log=str(fleet.log))
+    return container[0], answered(container, variant=fleet.variant, log=str(fleet.log))
 
 
 def _said(fleet_id: str, fleet: Fleet, share: float) -> dict[str, Any]:

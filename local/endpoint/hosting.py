@@ -14,7 +14,7 @@ from typing import Final
 from local.assembly import ImageAsset
 from local.containers.job import ContainerJob
 from local.containers.process import LOOPBACK, command_of
-from local.emulator.hosting import Answer, FleetRequest
+from local.emulator.hosting import Answer, FleetRequest, ServedRequest
 from local.endpoint import control
 from local.endpoint.control import EndpointControl
 from local.endpoint.fleet_files import IMAGE, ROOT, fleet_directory, remove_all_files, remove_files
@@ -94,6 +94,10 @@ class LocalHosting:
     def route(self, endpoint: str, shares: Mapping[str, float]) -> None:
         """See `Hosting.route`."""
         self._running().route(shares)
+
+    def served(self, endpoint: str) -> list[ServedRequest]:
+        """See `Hosting.served`."""
+        return [ServedRequest(**item) for item in self._running().served()]
 
     def stop(self, fleet: str) -> None:
         """Ends a fleet and removes its files, its log excepted."""

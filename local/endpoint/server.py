@@ -34,6 +34,7 @@ class EndpointServer:
             routes=[
                 Route("/endpoints/{name}/invocations", self._invoke, methods=["POST"]),
                 Route("/control/status", self._status, methods=["GET"]),
+                Route("/control/requests", self._requests, methods=["GET"]),
                 Route("/control/fleets/{fleet}", self._launch, methods=["PUT"]),
                 Route("/control/fleets/{fleet}", self._wait_ready, methods=["GET"]),
                 Route("/control/fleets/{fleet}", self._end, methods=["DELETE"]),
@@ -43,11 +44,11 @@ class EndpointServer:
         )
 
     async def _invoke(self, request: Request) -> Response:
-        self.last_used = time.monotonic()
+        self.last_used = received = time.monotonic()
         name, body = request.path_params["name"], await request.body()
         if name != self._fleets.endpoint:
             return _response(validation_error(f"Endpoint {name} of account 123456789012 not found."))
-        return _response(await run_in_threadpool(self._fleets.invoke, dict(request.headers), body))
+        return _response(await run_in_threadpool(self._fleets.invoke, dict(request.headers), body, received=received))
 
     async def _status(self, request: Request) -> Response:
         return self._allowed(request) or JSONResponse(
@@ -58,6 +59,11 @@ class EndpointServer:
                 "captured": self._fleets.capture.count,
                 "idle_seconds": time.monotonic() - self.last_used,
             }
+        )
+
+    async def _requests(self, request: Request) -> Response:
+        return self._allowed(request) or JSONResponse(
+            self._fleets.requests.after(int(request.query_params.get("after", 0)))
         )
 
     async def _launch(self, request: Request) -> Response:

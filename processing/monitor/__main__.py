@@ -18,7 +18,7 @@ NONE = "none"
 
 
 def main() -> None:
-    """Write monitor.json, monitor.html and predictions.jsonl, then print the scores, one line each."""
+    """Write the result's files, see ``monitor.job``, then print the scores, one line each."""
     inputs = Inputs(
         capture=processing_input("capture"),
         baseline=processing_input("baseline"),
@@ -86,6 +86,9 @@ def _print(findings: Findings) -> None:
         print(f"{score.name}={score.value:.6f} threshold {score.threshold:.6f} {verdict}", flush=True)
     if findings.labelled.size:
         print(f"live_accuracy={findings.labelled.right / findings.labelled.size:.6f}", flush=True)
+    if findings.leaves_out:
+        window, start = findings.window, findings.options.start
+        print(f"problem: captures from {window.undecided_since} to {start} are left out", flush=True)
     few = f" ({findings.options.min_records} distinct images are needed)" if findings.verdict == TOO_FEW else ""
     print(f"verdict={findings.verdict}{few}", flush=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,17 +28,23 @@ NOT_CAPTURES = frozenset({"window.json"})
 SMOKE_INFERENCE_ID = "imgpipe-smoke-test"
 # Custom attributes that name the image, as in "s3_key=photos/1.jpg"; a comma in a name is written %2C.
 KEY_ATTRIBUTES = ("s3_key", "key", "image")
+# The service files captures by year, month, day and hour.
+_HOUR = re.compile(r"(?:^|/)(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """One image of a request: its bytes, the answer, when, where it was read, and the ids that ground truth may use."""
+    """One image of a request: its bytes, the answer, when, where it was read, and the ids that ground truth may use.
+
+    ``is_new`` says that no earlier window had it.
+    """
 
     payload: bytes
     answer: Answer
     time: str
     place: str
     ids: tuple[str, ...]
+    is_new: bool = True
 
 
 @dataclass
@@ -56,13 +63,25 @@ class CaptureCounts:
 
 
 class CaptureReader:
-    """Reads the captures below a folder; ``since`` leaves out what was asked before the live version was deployed."""
+    """Reads the captures below a folder; ``since`` leaves out what was asked before the live version was deployed.
 
-    def __init__(self, folder: Path, *, answers: AnswerReader, problems: Problems, since: str | None = None) -> None:
+    Files of the hours before ``new_since`` were read for an earlier window too.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        answers: AnswerReader,
+        problems: Problems,
+        since: str | None = None,
+        new_since: str | None = None,
+    ) -> None:
         self._folder = folder
         self._answers = answers
         self._problems = problems
         self._since = None if since is None else moment(since)
+        self._new_since = None if new_since is None else moment(new_since)
         self.counts = CaptureCounts()
 
     def inferences(self) -> Iterator[Inference]:
@@ -71,11 +90,21 @@ class CaptureReader:
             if path.name in NOT_CAPTURES:
                 continue
             self.counts.files += 1
+            name = path.relative_to(self._folder).as_posix()
+            is_new = self._is_new(name)
             for number, line in numbered_lines(path):
                 self.counts.lines += 1
-                yield from self._line(line, f"{path.relative_to(self._folder).as_posix()}:{number}")
+                yield from self._line(line, f"{name}:{number}", is_new=is_new)
 
-    def _line(self, line: bytes, place: str) -> list[Inference]:
+    def _is_new(self, name: str) -> bool:
+        """Go by the hour in the file's name, as windows do, and not by the requests' times, which may differ."""
+        found = _HOUR.search(name)
+        if found is None or self._new_since is None:
+            return True
+        year, month, day, hour = map(int, found.groups())
+        return datetime(year, month, day, hour, tzinfo=timezone.utc) >= self._new_since
+
+    def _line(self, line: bytes, place: str, *, is_new: bool) -> list[Inference]:
         try:
             record = json.loads(line)
             data, event = record["captureData"], record["eventMetadata"]
@@ -83,6 +112,7 @@ class CaptureReader:
             if self._is_left_out(event, time):
                 return []
             payloads = _payloads(data["endpointInput"])
+            ids = _ids(event)
             answers = self._answers.read(_content(data["endpointOutput"]))
         except OtherModel:
             self.counts.other_model += 1
@@ -96,7 +126,6 @@ class CaptureReader:
         if len(payloads) != len(answers):
             self._problems.add("answer", place, f"{len(answers)} answers to {len(payloads)} images")
             return []
-        ids = _ids(event)
         single = len(payloads) == 1
         return [
             Inference(
@@ -106,6 +135,7 @@ class CaptureReader:
                 place=place if single else f"{place}#{index}",
                 # An id of a request with several images names each of them by its place, from 0.
                 ids=ids if single else tuple(f"{id_}#{index}" for id_ in ids),
+                is_new=is_new,
             )
             for index, (payload, answer) in enumerate(zip(payloads, answers, strict=True))
         ]
@@ -147,10 +177,12 @@ def _payloads(side: Any) -> list[bytes]:
 def _ids(event: dict[str, Any]) -> tuple[str, ...]:
     """Return all by which ground truth may name the request: event id, inference id, the image's key.
 
-    A key counts as it is written and with %2C and the like decoded, which a key with a comma needs.
+    Custom attributes are a list, or one text of what a list would hold. A key counts as it is written and with %2C and
+    the like decoded, which a key with a comma needs.
     """
     found = [str(event[name]) for name in ("eventId", "inferenceId") if event.get(name)]
-    for attribute in event.get("customAttributes") or ():
+    attributes = event.get("customAttributes") or ()
+    for attribute in [attributes] if isinstance(attributes, str) else attributes:
         for part in str(attribute).split(","):
             name, _, value = part.strip().partition("=")
             if value and name in KEY_ATTRIBUTES:

@@ -50,10 +50,14 @@ class Sample:
 
 @dataclass
 class Collection:
-    """What a window holds: every image counted, each distinct one measured."""
+    """What a window holds: every image counted, each distinct one measured.
+
+    ``new_images`` are those of hours that no earlier window had.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     images: int = 0
+    new_images: int = 0
     least_sure: Shortlist = field(default_factory=Shortlist)
     most_unusual: Shortlist = field(default_factory=Shortlist)
 
@@ -93,6 +97,7 @@ def collect(
     unusualness = Unusualness(Embeddings(baseline.num_images, baseline.mean, baseline.covariance))
     for inference in inferences:
         found.images += 1
+        found.new_images += inference.is_new
         truth = ground_truth.of(inference.ids)
         file = hashlib.sha256(inference.payload).digest()
         if (known := seen.position(file)) is not None:

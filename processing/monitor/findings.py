@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 
 from monitor.baseline import Baseline
-from monitor.capture import CaptureCounts
+from monitor.capture import CaptureCounts, moment
 from monitor.collect import Collection
 from monitor.history import Point
 from monitor.problems import Problems
 from monitor.score import Score
 from monitor.scores import Labelled, Summary
+from monitor.window import Window
 
 DRIFT, NO_DRIFT, TOO_FEW = "drift", "no_drift", "too_few"
 # The 97.5th percentile of the normal distribution: intervals of 95 %.
@@ -42,6 +44,7 @@ class Findings:
     """
 
     options: Options
+    window: Window
     baseline: Baseline
     counts: CaptureCounts
     collection: Collection
@@ -57,6 +60,23 @@ class Findings:
         if not self.scores:
             return TOO_FEW
         return DRIFT if self.drifted else NO_DRIFT
+
+    @property
+    def missing(self) -> int:
+        """How many distinct images more a verdict needs."""
+        return max(0, self.options.min_records - len(self.collection.samples))
+
+    @property
+    def undecided_hours(self) -> float:
+        """For how many hours images have waited for a verdict; 0 where there is one, or no image."""
+        if self.verdict != TOO_FEW or not self.collection.images:
+            return 0.0
+        return (moment(self.options.end) - moment(self.window.undecided_since)) / timedelta(hours=1)
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether captures without a verdict lie before the window: it reaches only so far back."""
+        return moment(self.window.undecided_since) < moment(self.options.start)
 
     @property
     def drifted(self) -> list[Score]:

@@ -20,11 +20,14 @@ from monitor.predictions import all_labelled, prediction_lines, read_predictions
 from monitor.problems import Problems
 from monitor.report import render
 from monitor.scores import compare
+from monitor.undecided import FILE as UNDECIDED
+from monitor.undecided import undecided_text
+from monitor.window import read_window
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The folders of the inputs; ``ground_truth`` and ``history`` need not exist."""
+    """The folders of the inputs; ``ground_truth`` and ``history``, which may hold window.json, need not exist."""
 
     capture: Path
     baseline: Path
@@ -33,11 +36,11 @@ class Inputs:
 
 
 def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
-    """Compare the window with the baseline, write monitor.json, monitor.html and predictions.jsonl, all or none.
+    """Compare the window with the baseline; write monitor.json and .html, predictions.jsonl, undecided.txt, or nothing.
 
     ContainerError where the baseline cannot be read, or there are captured lines and all of them are damaged.
     """
-    problems = Problems()
+    problems, window = Problems(), read_window(inputs.history, start=options.start)
     baseline = read_baseline(inputs.baseline)
     ground_truth = read_ground_truth(inputs.ground_truth, classes=baseline.classes, problems=problems)
     reader = CaptureReader(
@@ -45,6 +48,7 @@ def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
         answers=AnswerReader(classes=baseline.classes, multi_label=baseline.multi_label, model_name=options.model_name),
         problems=problems,
         since=options.since,
+        new_since=window.new_since,
     )
     collection = collect(reader.inferences(), baseline=baseline, ground_truth=ground_truth, problems=problems)
     _check_any_line(reader, problems, inputs.capture)
@@ -54,6 +58,7 @@ def monitor(inputs: Inputs, options: Options, destination: Path) -> Findings:
     enough = summary is not None and summary.size >= options.min_records
     findings = Findings(
         options=options,
+        window=window,
         baseline=baseline,
         counts=reader.counts,
         collection=collection,
@@ -71,6 +76,7 @@ def _write(findings: Findings, destination: Path) -> None:
     lines = prediction_lines(findings.collection, version=findings.options.version, classes=findings.baseline.classes)
     with AtomicFiles() as files:
         files.open(destination / PREDICTIONS).writelines(lines)
+        files.open(destination / UNDECIDED).write(undecided_text(findings).encode())
         files.open(destination / "monitor.html").write(render(findings).encode())
         files.open(destination / "monitor.json").write(json_bytes(monitor_json(findings)))
 

@@ -28,6 +28,8 @@ def monitor_json(findings: Findings) -> dict[str, Any]:
         "model_version": options.version,
         "window": {"start": options.start, "end": options.end, "since": options.since},
         "verdict": findings.verdict,
+        "undecided": _undecided(findings),
+        "left_out": {"start": findings.window.undecided_since, "end": options.start} if findings.leaves_out else None,
         "drifted": [score.name for score in findings.drifted],
         "drift_score": None if findings.drift_score is None else rounded(findings.drift_score),
         "scores": [score.as_json() for score in findings.scores],
@@ -40,6 +42,16 @@ def monitor_json(findings: Findings) -> dict[str, Any]:
     }
 
 
+def _undecided(findings: Findings) -> dict[str, Any] | None:
+    if findings.verdict != TOO_FEW:
+        return None
+    return {
+        "missing_images": findings.missing,
+        "since": findings.window.undecided_since,
+        "hours": rounded(findings.undecided_hours),
+    }
+
+
 def _records(findings: Findings) -> dict[str, int]:
     counts, collection = findings.counts, findings.collection
     return {
@@ -49,6 +61,7 @@ def _records(findings: Findings) -> dict[str, int]:
         "other_model": counts.other_model,
         "smoke_tests": counts.smoke_tests,
         "images": collection.images,
+        "new_images": collection.new_images,
         "distinct_images": len(collection.samples),
         "needed": findings.options.min_records,
     }
@@ -72,12 +85,15 @@ def _accuracy(findings: Findings) -> dict[str, Any] | None:
 def metric_data(findings: Findings) -> list[dict[str, Any]]:
     """Return MetricData of CloudWatch's PutMetricData, of which the alarm watches Drift: 0, 1, or absent if unknown.
 
-    Without timestamps: CloudWatch takes the time at which they are put, and an alarm sees what is recent.
+    CapturedImages are those that no earlier result has told of, as they are summed up; the others are of the whole
+    window. UndecidedHours grows until there is a verdict, which is 0 hours. Without timestamps: CloudWatch takes the
+    time at which they are put, and an alarm sees what is recent.
     """
     values: dict[str, tuple[float, str]] = {
-        "CapturedImages": (findings.collection.images, "Count"),
+        "CapturedImages": (findings.collection.new_images, "Count"),
         "DistinctImages": (len(findings.collection.samples), "Count"),
         "CaptureProblems": (findings.problems.total, "Count"),
+        "UndecidedHours": (findings.undecided_hours, "None"),
     }
     if findings.verdict != TOO_FEW:
         values["Drift"] = (float(findings.verdict == DRIFT), "None")

@@ -31,12 +31,13 @@ def _only_line(result: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    """What app.py reads before it starts the CDK, to be changed."""
+    """What app.py reads, to be changed."""
     ignore = shutil.ignore_patterns("__pycache__")
-    for name in ("infra", "pipeline_def", "environments", "processing"):
+    for name in ("infra", "pipeline_def", "environments", "processing", "functions", "scripts"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".make").symlink_to(ROOT / ".make")
     return tmp_path
 
 

@@ -118,11 +118,32 @@ def test_the_layers_key_follows_from_the_requirements_alone(stack, tmp_path):
     assert layer["Properties"]["CompatibleArchitectures"] == ["arm64"]
 
 
-def test_a_missing_layer_is_one_line_with_the_way_out(monkeypatch, tmp_path):
-    monkeypatch.setattr(layers, "BUILDER", tmp_path / "builder")
-    (tmp_path / "builder").write_text("another way")
-    with pytest.raises(InfraError, match=r"^\.make/layers/[0-9a-f]{64}\.zip, .* is missing: run `make setup`$"):
-        layers.built_layer()
+def _layer_of(folder: Path) -> tuple[str, bool]:
+    """The asset that the layer is made of, and whether the assembly warns of it."""
+    [layer] = resources(_alone(folder)[1], "AWS::Lambda::LayerVersion").values()
+    manifest = (folder / "cdk.out" / "manifest.json").read_text() + "".join(
+        path.read_text() for path in (folder / "cdk.out").glob("*.metadata.json")
+    )
+    return layer["Properties"]["Content"]["S3Key"], "the functions' layer holds no byte code" in manifest
+
+
+def test_what_the_cdks_command_line_deploys_has_byte_code(monkeypatch, tmp_path):
+    monkeypatch.delenv("CDK_CLI_VERSION", raising=False)
+    plain, warned = _layer_of(tmp_path / "plain")
+    assert warned
+    monkeypatch.setenv("CDK_CLI_VERSION", "2.1148.1")
+    compiled, warned = _layer_of(tmp_path / "compiled")
+    assert not warned
+    staged = tmp_path / "compiled" / "cdk.out" / f"asset.{compiled}"
+    assert staged.read_bytes() == layers.compiled_layer().built().read_bytes()
+    assert plain != compiled
+
+
+def test_a_deployment_never_falls_back_to_the_layer_of_sources(monkeypatch, tmp_path):
+    monkeypatch.setenv("CDK_CLI_VERSION", "2.1148.1")
+    monkeypatch.setattr(layers, "COMPILER", (ROOT / "Makefile",))
+    with pytest.raises(InfraError, match=r"^\.make/layers/compiled-[0-9a-f]{64}\.zip, .*: run `make setup-cdk`$"):
+        _alone(tmp_path)
 
 
 def test_the_layer_has_the_releases_that_run_here():
@@ -148,8 +169,8 @@ def test_results_and_queues_are_kept_and_encrypted(stack, environment):
     for body in queues.values():
         assert body["Properties"]["SqsManagedSseEnabled"] is True
     for body in resources(stack, "AWS::SQS::QueuePolicy").values():
-        [statement] = body["Properties"]["PolicyDocument"]["Statement"]
-        assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        [denied] = [item for item in body["Properties"]["PolicyDocument"]["Statement"] if item["Effect"] == "Deny"]
+        assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_the_review_queue_drops_duplicates_and_no_image_waits_for_another(stack, environment):
@@ -254,17 +275,51 @@ def test_iam_knows_every_action_with_its_resources_and_conditions(stack):
         assert not [finding for finding in findings if not all(part in finding for part in EXPRESS)], name
 
 
+def _rules(stack) -> dict[str, dict]:
+    found = [body["Properties"] for body in resources(stack, "AWS::Events::Rule").values()]
+    return {rule["Name"].split("-", 2)[2]: rule for rule in found}
+
+
+def test_ends_that_leave_no_message_reach_the_failure_queue_by_a_rule(stack, environment):
+    rule = _rules(stack)["classify-unexpected"]
+    detail = rule["EventPattern"]["detail"]
+    machines = resources(stack, "AWS::StepFunctions::StateMachine")
+    assert [item["Ref"] for item in detail["stateMachineArn"]] == list(machines)
+    assert detail["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert rule["EventPattern"]["source"] == ["aws.states"]
+    told = {"ClassificationFailed"}
+    for name, machine in _definitions(stack).items():
+        ends = {state["Error"] for state in machine["States"].values() if state["Type"] == "Fail"}
+        assert ends == told, f"{name} leaves a message before each of its own failures"
+    assert detail["error"] == [{"exists": False}, {"anything-but": sorted(told)}]
+    [target] = rule["Targets"]
+    [queue] = [
+        name
+        for name, body in resources(stack, "AWS::SQS::Queue").items()
+        if body["Properties"]["QueueName"] == f"imgpipe-{environment}-classify-failures"
+    ]
+    assert (target["Arn"], target["InputPath"]) == ({"Fn::GetAtt": [queue, "Arn"]}, "$.detail")
+    [policy] = [
+        body["Properties"]["PolicyDocument"]["Statement"]
+        for body in resources(stack, "AWS::SQS::QueuePolicy").values()
+        if body["Properties"]["Queues"] == [{"Ref": queue}]
+    ]
+    [allowed] = [statement for statement in policy if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "aws:SourceArn" in allowed["Condition"]["ArnEquals"]
+
+
 def test_without_an_inbox_nothing_starts_by_itself(template, stack, environment):
-    assert not resources(stack, "AWS::Events::Rule")
+    assert "inbox" not in _rules(stack)
     assert "EventBridgeConfiguration" not in json.dumps(template(environment, "dataset"))
 
 
 def test_an_inbox_starts_the_machine_for_new_images(tmp_path):
     dataset, stack = _alone(tmp_path, inbox_prefix="inbox/new", threshold=0.5)
-    [rule] = resources(stack, "AWS::Events::Rule").values()
-    pattern = rule["Properties"]["EventPattern"]
+    rule = _rules(stack)["inbox"]
+    pattern = rule["EventPattern"]
     assert pattern["detail"]["object"] == {"key": [{"prefix": "inbox/new/"}], "size": [{"numeric": [">", 0]}]}
-    [target] = rule["Properties"]["Targets"]
+    [target] = rule["Targets"]
     assert target["DeadLetterConfig"]
     notifying = [
         body["Properties"]["BucketName"]

@@ -142,6 +142,21 @@ def test_the_drift_alarm_watches_the_metric_that_the_machine_puts(stack, environ
     assert (drift["Threshold"], drift["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
 
 
+def test_every_end_of_the_monitor_but_success_is_an_alarm(stack, environment):
+    alarms = {
+        alarm["MetricName"]: alarm
+        for body in resources(stack, "AWS::CloudWatch::Alarm").values()
+        if (alarm := _value(body["Properties"], stack))["AlarmName"].startswith(f"imgpipe-{environment}-monitor-")
+    }
+    assert alarms.keys() == {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"}
+    arn = f"arn:aws:states:us-east-1:123456789012:stateMachine:imgpipe-{environment}-monitor"
+    for alarm in alarms.values():
+        assert alarm["Namespace"] == "AWS/States"
+        assert alarm["Dimensions"] == [{"Name": "StateMachineArn", "Value": arn}]
+        assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+
+
 def test_the_dashboard_is_json_with_every_alarm(stack, environment):
     dashboard = _only(stack, "AWS::CloudWatch::Dashboard")
     assert dashboard["DashboardName"] == f"imgpipe-{environment}"

@@ -9,6 +9,7 @@ from cloudformation import iam_findings, listed, resolve, resources, statements
 
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
+from infra.workflows.deployment.requests import deployment_hash
 
 # Actions without a resource type; cdk-nag's acknowledgement on the role gives the reason.
 NEEDS_STAR = {
@@ -154,7 +155,7 @@ def test_topic_takes_tls_alone_and_alarms_of_the_account(stack):
 
 def test_endpoint_follows_its_settings_and_tells_what_it_could_not_replace(stack, environment):
     ((_, body),) = resources(stack, "Custom::Endpoint").items()
-    assert body["Properties"]["SettingsHash"] == load_environment(environment).serving.deployment_hash
+    assert body["Properties"]["SettingsHash"] == deployment_hash(load_environment(environment))
     found = statements(stack, "LifecycleRemoveRole")
     assert found["Notify"]["Action"] == "sns:Publish"
     assert found["FollowDeployments"]["Action"] == "states:DescribeExecution"

@@ -13,7 +13,7 @@ from local.assembly import CloudAssembly
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.clock import Clock
 from local.emulator.executions import EndedExecution, executions, follow
-from local.emulator.hosting import Answer, FleetRequest
+from local.emulator.hosting import Answer, FleetRequest, ServedRequest
 
 TYPES = {"SupportedContentTypes": ["image/png"], "SupportedResponseMIMETypes": ["application/json"]}
 REFUSAL = {"error": {"code": "not_an_image", "message": "the body holds no image that can be read"}}
@@ -35,6 +35,9 @@ class Fleets:
 
     def route(self, endpoint: str, shares: Mapping[str, float]) -> None:
         self.shares = dict(shares)
+
+    def served(self, endpoint: str) -> list[ServedRequest]:
+        return []
 
     def stop(self, fleet: str) -> None:
         del self.requests[fleet]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
@@ -13,45 +11,9 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 from end_to_end import CommandLine
-from served_model import picture
+from served_model import picture, register
 
 from local.endpoint.record import EndpointRecord, ProcessMark, read_record
-from local.registry.store import RegistryStore
-
-BUCKET = "imgpipe-dev-artifacts-123456789012-us-east-1"
-GROUP = "arn:aws:sagemaker:us-east-1:123456789012:model-package/imgpipe-dev"
-
-
-def register(home: Path, version: int, served: Path, *, label: str = "blue") -> None:
-    """Adds a version, whose sample claims to be `label`."""
-    prefix = f"models/execution{version}/serving"
-    container = {"Image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a:b"}
-    container["ModelDataUrl"] = f"s3://{BUCKET}/{prefix}/model.tar.gz"
-    types = {"SupportedContentTypes": ["image/png"], "SupportedResponseMIMETypes": ["application/json"]}
-    sample = {"sample_uri": f"s3://{BUCKET}/{prefix}/sample.json", "sample_label": label}
-
-    def write(directory: Path) -> None:
-        (directory / prefix).mkdir(parents=True)
-        shutil.copyfile(served / "model.tar.gz", directory / prefix / "model.tar.gz")
-        content = json.loads((served / "sample.json").read_text()) | {"label": label}
-        (directory / prefix / "sample.json").write_text(json.dumps(content))
-
-    store = RegistryStore(home, "dev")
-    with store.locked():
-        store.add(
-            version=version,
-            arn=f"{GROUP}/{version}",
-            created=datetime.now(timezone.utc),
-            approval_status="PendingManualApproval",
-            bucket=BUCKET,
-            request={
-                "ModelPackageGroupName": "imgpipe-dev",
-                "ModelApprovalStatus": "PendingManualApproval",
-                "InferenceSpecification": {"Containers": [container], **types},
-                "CustomerMetadataProperties": sample,
-            },
-            write_objects=write,
-        )
 
 
 def record(imgpipe: CommandLine) -> EndpointRecord:

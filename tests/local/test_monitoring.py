@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from end_to_end import REGION, REPOSITORY
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
@@ -32,8 +33,9 @@ BUCKET = "imgpipe-dev-artifacts-123456789012-us-east-1"
 ENDPOINT = "imgpipe-dev"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:imgpipe-dev-notifications"
 MONITOR = "arn:aws:states:us-east-1:123456789012:stateMachine:imgpipe-dev-monitor"
-CLASSES = ["bicycle", "motorcycle"]
-BIKES = REPOSITORY.parent / "shared" / "data" / "cifar100_bikes_train"
+DATA = Path(os.environ.get("IMGPIPE_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+BIKES = [DATA / "cifar100_bikes_train" / name for name in ("bicycle", "motorcycle")]
+BRIGHTEST = 16  # the digits' grey levels run from 0 to 16
 TESTED, SHOWN = 150, 60
 
 
@@ -53,11 +55,14 @@ def retraining_assembly(tmp_path_factory: pytest.TempPathFactory) -> CloudAssemb
 
 @functools.cache
 def _pictures() -> list[np.ndarray]:
-    if not BIKES.is_dir():
-        pytest.skip(f"needs the images of {BIKES}")
-    files = [path for name in CLASSES for path in sorted((BIKES / name).iterdir())]
-    order = np.random.default_rng(3).permutation(len(files))[: TESTED + 2 * SHOWN]
-    return [np.asarray(Image.open(files[index]).convert("RGB")) for index in order]
+    """Real images: photographs, which are not part of the repository, or handwritten digits."""
+    if all(folder.is_dir() for folder in BIKES):
+        found = [Image.open(path) for folder in BIKES for path in sorted(folder.iterdir())]
+    else:
+        grey = (load_digits().images * (255 / BRIGHTEST)).round().astype(np.uint8)
+        found = [Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC) for image in grey]
+    order = np.random.default_rng(3).permutation(len(found))[: TESTED + 2 * SHOWN]
+    return [np.asarray(found[index].convert("RGB")) for index in order]
 
 
 def _probability(pixels: np.ndarray) -> float:
@@ -80,7 +85,7 @@ from common.prediction_statistics import summarise_predictions
 pixels, answers = numpy.load(sys.argv[1]), numpy.array(json.loads(sys.argv[2]))
 called = numpy.eye(2, dtype=bool)[answers.argmax(axis=1)]
 write_json(Path(sys.argv[3]), {
-    "schema_version": 1, "num_images": len(pixels), "classes": ["bicycle", "motorcycle"], "resize": 32,
+    "schema_version": 1, "num_images": len(pixels), "classes": ["first", "second"], "resize": 32,
     "predictions": summarise_predictions(called, answers.max(axis=1)),
     **summarise_images(image_facts(Image.fromarray(item)) for item in pixels)})
 """
@@ -132,11 +137,11 @@ class Environment:
         key = f"capture/{ENDPOINT}/AllTraffic/{self.now:%Y/%m/%d/%H}/part.jsonl"
         self.put(key, "\n".join(lines).encode())
 
-    def monitor(self, *, publish: bool = True) -> EndedExecution:
-        """Run the machine over the hours up to now; the version counts as deployed an hour ago."""
+    def monitor(self, *, publish: bool = True, deployed: datetime | None = None) -> EndedExecution:
+        """Run the machine over the hours up to now; the version counts as deployed then, or an hour ago."""
         wished = {
             "end": (self.now + timedelta(hours=1)).isoformat(),
-            "since": (self.now - timedelta(hours=1)).isoformat(),
+            "since": (deployed or self.now - timedelta(hours=1)).isoformat(),
             "publish": publish,
         }
         return execute(self.account, MONITOR, wished)
@@ -222,6 +227,26 @@ def test_nothing_captured_ends_well_and_compares_nothing(deployed: Environment) 
     assert "no captured requests" in ended.output["reason"]
     assert "Compare" not in ended.states
     assert deployed.metric("Drift") == []
+
+
+def test_a_quiet_endpoint_is_compared_once_enough_has_gathered(deployed: Environment) -> None:
+    began = deployed.now - timedelta(hours=60)
+    shown = _pictures()[TESTED : TESTED + SHOWN]
+    verdicts, waited = [], []
+    for hours, images in ((0, shown[:30]), (30, shown[30:]), (60, [])):
+        deployed.now = began + timedelta(hours=hours)
+        if images:
+            deployed.capture([_darkened(pixels) for pixels in images])
+        ended = deployed.monitor(deployed=began - timedelta(hours=1))
+        assert ended.status == "SUCCEEDED", ended.cause
+        verdicts.append(ended.output.get("verdict"))
+        waited.append(ended.output.get("reason"))
+    # A window is a day long, so the second one reaches back to the first hours only because these had no verdict.
+    assert verdicts == ["too_few", "drift", None]
+    assert f"no captured requests from {began + timedelta(hours=31):%Y-%m-%dT%H:00:00Z}" in waited[-1]
+    assert max(deployed.metric("DistinctImages")) == SHOWN
+    assert max(deployed.metric("CapturedImages")) == SHOWN / 2
+    assert max(deployed.metric("UndecidedHours")) == 1
 
 
 def test_a_job_that_fails_notifies_and_fails(deployed: Environment) -> None:

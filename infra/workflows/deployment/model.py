@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-from infra.settings import EnvironmentSettings
 from infra.workflows.deployment import context
 from infra.workflows.deployment.context import Context
+from infra.workflows.deployment.requests import configuration_request, model_request, settings_hash
 from infra.workflows.states import States, choice, error_says, present, put, succeed
-
-MEGABYTE: Final = 1024 * 1024
-# A cold instance downloads and unpacks the model, and then has to answer its first ping.
-_STARTUP_SECONDS: Final = 600
 
 
 def prepare(ctx: Context, *, then: str) -> States:
@@ -54,7 +48,7 @@ def _describe(ctx: Context) -> States:
         ),
         "Name model": put(
             {
-                "name.$": f"States.Format('{ctx.settings.prefix}-v{{}}-{ctx.settings.serving.settings_hash}', "
+                "name.$": f"States.Format('{ctx.settings.prefix}-v{{}}-{settings_hash(ctx.settings)}', "
                 "$.package.version)",
                 "path.$": "States.StringSplit($.package.metadata.sample_uri, '/')",
                 "polls": {"count": 0},
@@ -146,67 +140,4 @@ def _load_sample(ctx: Context, *, then: str) -> States:
             then=then,
             repeatable=True,
         ),
-    }
-
-
-def model_request(ctx: Context) -> dict[str, Any]:
-    """CreateModel: the version's image and artifact, with what the container is told."""
-    serving = ctx.settings.serving
-    request: dict[str, Any] = {
-        "ModelName.$": "$.name",
-        "PrimaryContainer": {
-            "ModelPackageName.$": "$.package.arn",
-            "Environment": {
-                "IMGPIPE_MODEL_NAME.$": "$.name",
-                "IMGPIPE_MAX_PAYLOAD_BYTES": str(int(serving.payload_limit_mb * MEGABYTE)),
-            },
-        },
-        "ExecutionRoleArn": ctx.names.endpoint_role_arn,
-        "EnableNetworkIsolation": serving.isolated,
-        "Tags": ctx.tags,
-    }
-    if serving.subnet_ids:
-        request["VpcConfig"] = {
-            "Subnets": list(serving.subnet_ids),
-            "SecurityGroupIds": list(serving.security_group_ids),
-        }
-    return request
-
-
-def configuration_request(ctx: Context) -> dict[str, Any]:
-    """CreateEndpointConfig: one variant, which gets all traffic."""
-    serving = ctx.settings.serving
-    request: dict[str, Any] = {
-        "EndpointConfigName.$": "$.name",
-        "ProductionVariants": [{"VariantName": context.VARIANT, "ModelName.$": "$.name", **_capacity(ctx.settings)}],
-        "Tags": ctx.tags,
-    }
-    if serving.volume_key_arn:
-        request["KmsKeyId"] = serving.volume_key_arn
-    if serving.capture_percent:
-        request["DataCaptureConfig"] = {
-            "EnableCapture": True,
-            "InitialSamplingPercentage": serving.capture_percent,
-            "DestinationS3Uri": f"s3://{ctx.names.artifact_bucket}/capture",
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-            **({"KmsKeyId": serving.kms_key_arn} if serving.kms_key_arn else {}),
-        }
-    return request
-
-
-def _capacity(settings: EnvironmentSettings) -> dict[str, Any]:
-    serving = settings.serving
-    if serving.kind == "serverless":
-        return {
-            "ServerlessConfig": {
-                "MemorySizeInMB": serving.serverless_memory_mb,
-                "MaxConcurrency": serving.serverless_max_concurrency,
-            }
-        }
-    return {
-        "InstanceType": serving.instance_type,
-        "InitialInstanceCount": serving.instance_count,
-        "InitialVariantWeight": 1,
-        "ContainerStartupHealthCheckTimeoutInSeconds": _STARTUP_SECONDS,
     }

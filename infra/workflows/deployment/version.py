@@ -6,6 +6,7 @@ from typing import Any
 
 from infra.workflows.deployment import context
 from infra.workflows.deployment.context import Context, event_is, status_is
+from infra.workflows.deployment.requests import deployment_hash
 from infra.workflows.states import States, choice, error_says, present, put, succeed, wait_bounded
 
 _LIVE_PACKAGE = "$.live.model.PrimaryContainer.ModelPackageName"
@@ -13,11 +14,11 @@ _LIVE_PACKAGE = "$.live.model.PrimaryContainer.ModelPackageName"
 
 def choose_version(ctx: Context, *, then: str, poll_seconds: int, polls: int) -> States:
     """From "Whose settings" to the state `then`, which finds the chosen version's ARN at $.target.arn."""
-    settings_hash = {"Variable": "$.detail.SettingsHash", "StringEquals": ctx.settings.serving.deployment_hash}
+    ours = {"Variable": "$.detail.SettingsHash", "StringEquals": deployment_hash(ctx.settings)}
     return {
         # An execution started right after the machine was changed may still be one of the old definition.
         "Whose settings": choice(
-            {"And": [present("$.detail.SettingsHash"), {"Not": settings_hash}], "Next": "Outdated"},
+            {"And": [present("$.detail.SettingsHash"), {"Not": ours}], "Next": "Outdated"},
             present("$.time") | {"Next": "Start with event"},
             default="Start",
         ),

@@ -6,15 +6,16 @@ import base64
 import functools
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from pictures import encoded
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from common.files import write_json
 from common.image_statistics import image_facts, summarise_images
@@ -23,9 +24,11 @@ from monitor.findings import Findings, Options
 from monitor.job import Inputs, monitor
 from preprocess.decode import read_image
 
-CLASSES = ["bicycle", "motorcycle"]
+CLASSES = ["first", "second"]
 RESIZE = 32
-BIKES = Path(__file__).parents[4] / "shared" / "data" / "cifar100_bikes_train"
+DATA = Path(os.environ.get("IMGPIPE_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+BIKES = [DATA / "cifar100_bikes_train" / name for name in ("bicycle", "motorcycle")]
+BRIGHTEST = 16  # the digits' grey levels run from 0 to 16
 START, END = "2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z"
 SURE, UNSURE = 0.93, 0.6
 
@@ -33,15 +36,41 @@ Photo = tuple[bytes, int]
 
 
 @functools.cache
-def photos() -> list[Photo]:
-    """Return real images, as files, with their class, in an order that mixes the classes; skips without them."""
-    if not BIKES.is_dir():
-        pytest.skip(f"needs the images of {BIKES}")
-    found = [
-        (path.read_bytes(), label) for label, name in enumerate(CLASSES) for path in sorted((BIKES / name).iterdir())
+def bikes() -> list[Photo]:
+    """Return photographs of bicycles and motorcycles, as files, with their class, in an order that mixes these."""
+    return _mixed(
+        [(path.read_bytes(), label) for label, folder in enumerate(BIKES) for path in sorted(folder.iterdir())]
+    )
+
+
+@functools.cache
+def digits() -> list[Photo]:
+    """Return handwritten digits, which come with scikit-learn: those below five are one class."""
+    found = load_digits()
+    grey = [
+        Image.fromarray((image * (255 / BRIGHTEST)).round().astype(np.uint8)).resize(
+            (RESIZE, RESIZE), Image.Resampling.BICUBIC
+        )
+        for image in found.images
     ]
-    order = np.random.default_rng(7).permutation(len(found))
-    return [found[index] for index in order]
+    return _mixed(
+        [(encoded(image.convert("RGB")), int(digit) // 5) for image, digit in zip(grey, found.target, strict=True)]
+    )
+
+
+def _mixed(found: list[Photo]) -> list[Photo]:
+    return [found[index] for index in np.random.default_rng(7).permutation(len(found))]
+
+
+# Real images by name; photographs are not part of the repository.
+SOURCES: dict[str, Callable[[], list[Photo]]] = {"digits": digits}
+if all(folder.is_dir() for folder in BIKES):
+    SOURCES["bikes"] = bikes
+
+
+def photos() -> list[Photo]:
+    """Return photographs where they are, else digits."""
+    return SOURCES.get("bikes", digits)()
 
 
 def probabilities(photo: Photo) -> list[float]:
@@ -144,7 +173,7 @@ def write_lines(path: Path, records: Sequence[dict[str, Any] | str]) -> None:
 class Scene:
     """The folders of one run: a baseline of the first images, and whatever is captured."""
 
-    def __init__(self, root: Path, *, tested: int = 300) -> None:
+    def __init__(self, root: Path, *, tested: int = 300, source: Callable[[], list[Photo]] = photos) -> None:
         self.root = root
         self.inputs = Inputs(
             capture=root / "capture",
@@ -153,12 +182,17 @@ class Scene:
             history=root / "history",
         )
         self.output = root / "output"
-        self.live = photos()[tested:]
-        write_baseline(root / "baseline", photos()[:tested])
+        self.live = source()[tested:]
+        write_baseline(root / "baseline", source()[:tested])
 
     def capture(self, shown: Sequence[Photo], *, name: str = "2026/01/31/12/one.jsonl") -> None:
         """Write a capture file with a request for each image; event ids are e0, e1, ..."""
         write_lines(self.inputs.capture / name, [one_image(f"e{index}", photo) for index, photo in enumerate(shown)])
+
+    def choose(self, *, undecided_since: str = START, new_since: str = START) -> None:
+        """Write window.json, as whoever chooses the window does."""
+        content = {"undecided_since": undecided_since, "new_since": new_since}
+        write_json(self.inputs.history / "inputs" / "window.json", content)
 
     def run(self, *, min_records: int = 50, since: str | None = None, end: str = END) -> Findings:
         """Run the monitor."""

@@ -180,6 +180,42 @@ def test_answers_may_lie_below_parts_of_the_inputs_prefix(make_root: MakeRoot, l
     assert [row["label"] for row in _table(root)] == ["ant", "bee"]
 
 
+@pytest.mark.parametrize("root_image", [{}, {"top.jpg": None}])
+def test_answers_may_lie_in_no_folder_where_file_names_tell_images_apart(
+    make_root: MakeRoot, root_image: dict[str, None]
+) -> None:
+    images = {"x/a.jpg": None, "y/b.jpg": None, "y/empty/a.jpg": "empty", "y/gone.jpg": None, **root_image}
+    answers = {"a.jpg": [1, 0, 0], "b.jpg": [0, 1, 0], **{key: [0, 0, 1] for key in root_image}}
+    root = make_root(images, answers)
+    summary = _join(root)
+    assert [(row["key"], row["label"]) for row in _table(root)] == [
+        ("x/a.jpg", "ant"),
+        ("y/b.jpg", "bee"),
+        *((key, "cat") for key in root_image),
+    ]
+    assert summary["failures"] == {"empty": 1, "no_answer": 1}
+    assert summary["stray_answers"]["count"] == 0
+
+
+def test_an_answer_in_no_folder_that_belongs_to_no_image_is_reported(make_root: MakeRoot) -> None:
+    summary = _join(make_root({"x/a.jpg": None}, {"a.jpg": [1, 0, 0], "z.jpg": [1, 0, 0]}))
+    assert summary["classified"] == 1
+    assert summary["stray_answers"] == {"count": 1, "first": ["z.jpg.out"]}
+
+
+def test_answers_in_no_folder_are_refused_where_images_share_a_file_name(make_root: MakeRoot) -> None:
+    root = make_root({"x/a.jpg": None, "y/a.jpg": None, "y/b.jpg": None}, {"a.jpg": [1, 0, 0], "b.jpg": [0, 1, 0]})
+    with pytest.raises(ContainerError, match=r"answer a.jpg.out belongs to no image of s3://data/batch/main/"):
+        _join(root)
+
+
+def test_a_file_name_is_no_answer_where_others_lie_in_folders(make_root: MakeRoot) -> None:
+    answers = {"x/a.jpg": [1, 0, 0], "b.jpg": [0, 1, 0]}
+    summary = _join(make_root({"x/a.jpg": None, "y/b.jpg": None}, answers))
+    assert (summary["classified"], summary["failures"]) == (1, {"no_answer": 1})
+    assert summary["stray_answers"]["first"] == ["b.jpg.out"]
+
+
 @pytest.mark.parametrize("leading", ["", "main/"])
 def test_an_answer_of_no_image_is_reported(make_root: MakeRoot, leading: str) -> None:
     answers = {f"{leading}a.jpg": [1, 0, 0], f"{leading}z.jpg": [1, 0, 0]}

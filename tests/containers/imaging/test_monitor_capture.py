@@ -79,6 +79,22 @@ def test_ids_by_which_labels_are_joined(tmp_path: Path) -> None:
     assert _read(tmp_path)[0][0].ids == ("event", "mine", "photos/1.jpg")
 
 
+def test_custom_attributes_may_be_one_text(tmp_path: Path) -> None:
+    attributes = "verbose=true,s3_key=photos/1.jpg"
+    write_lines(tmp_path / "a.jsonl", [one_image("event", PHOTOS[0], customAttributes=attributes)])
+    assert _read(tmp_path)[0][0].ids == ("event", "photos/1.jpg")
+
+
+def test_files_of_hours_before_a_moment_are_not_new(tmp_path: Path) -> None:
+    names = ("AllTraffic/2026/01/31/10/a.jsonl", "AllTraffic/2026/01/31/11/a.jsonl", "b.jsonl")
+    for number, name in enumerate(names):
+        write_lines(tmp_path / name, [one_image(str(number), PHOTOS[number])])  # asked at 12:15, whatever the folder
+    reader = CaptureReader(
+        tmp_path, answers=AnswerReader(classes=CLASSES), problems=Problems(), new_since="2026-01-31T11:00:00Z"
+    )
+    assert [(item.ids[0], item.is_new) for item in reader.inferences()] == [("0", False), ("1", True), ("2", True)]
+
+
 def test_requests_to_an_earlier_version_are_left_out(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", [one_image(str(hour), PHOTOS[hour], hour=hour) for hour in range(6)])
     found, reader, problems = _read(tmp_path, since="2026-01-31T03:00:00Z")
@@ -118,6 +134,11 @@ DAMAGED = {
     "not json": ("{", "line", "no JSON"),
     "a list": ("[1]", "line", "no captured request"),
     "deep": ("[" * 100_000, "line", "no captured request"),
+    "attributes": (
+        json.dumps(one_image("x", PHOTOS[0], customAttributes=7)),
+        "line",
+        "no captured request",
+    ),
     "no output": (
         json.dumps({"captureData": {"endpointInput": {}}, "eventMetadata": {}}),
         "line",

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from captured import END, START, Scene
 
+from common.files import write_json
+
 REPOSITORY = Path(__file__).parents[3]
 ARGUMENTS = ("--endpoint", "imgpipe-dev", "--version", "3", "--start", START, "--end", END)
 # No module for a socket's other end is loaded, and none of MXNet.
@@ -43,14 +45,24 @@ def test_a_run_writes_both_files_and_prints_the_scores(root: Path) -> None:
     assert "verdict=no_drift" in done.stdout
     assert done.stdout.splitlines()[-1] == "loaded []"
     output = root / "processing" / "output" / "monitor"
-    assert sorted(path.name for path in output.iterdir()) == ["monitor.html", "monitor.json", "predictions.jsonl"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "monitor.html",
+        "monitor.json",
+        "predictions.jsonl",
+        "undecided.txt",
+    ]
     assert json.loads((output / "monitor.json").read_text())["window"] == {"start": START, "end": END, "since": None}
 
 
 def test_too_few_is_no_failure(root: Path) -> None:
+    times = {"undecided_since": "2026-01-20T00:00:00Z", "new_since": START}
+    write_json(root / "processing" / "input" / "history" / "monitor" / "inputs" / "window.json", times)
     done = _run(root, "--min-records", "61", "--since", "none", *ARGUMENTS)
     assert done.returncode == 0
-    assert "verdict=too_few (61 distinct images are needed)" in done.stdout
+    assert done.stdout.splitlines()[-3:-1] == [
+        f"problem: captures from 2026-01-20T00:00:00Z to {START} are left out",
+        "verdict=too_few (61 distinct images are needed)",
+    ]
 
 
 @pytest.mark.parametrize(

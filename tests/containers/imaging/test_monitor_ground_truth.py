@@ -148,8 +148,8 @@ def test_an_image_that_came_again_is_labelled_once(scene: Scene) -> None:
 
 
 def test_what_is_no_label_is_named(tmp_path: Path) -> None:
-    write_lines(tmp_path / "b.jsonl", ["{", "[]", {"event_id": "a"}, {"label": "bicycle"}, {"id": "b", "label": "car"}])
-    (tmp_path / "a.csv").write_text("event_id,label\nx,bicycle\ny,\nz,7\n")
+    write_lines(tmp_path / "b.jsonl", ["{", "[]", {"event_id": "a"}, {"label": "first"}, {"id": "b", "label": "car"}])
+    (tmp_path / "a.csv").write_text("event_id,label\nx,first\ny,\nz,7\n")
     problems = Problems()
     found = read_ground_truth(tmp_path, classes=CLASSES, problems=problems)
     assert found.labels == {"x": frozenset({0})}
@@ -160,7 +160,7 @@ def test_what_is_no_label_is_named(tmp_path: Path) -> None:
 
 
 def test_the_later_label_counts(tmp_path: Path) -> None:
-    for name, label in {"1.jsonl": "bicycle", "2.jsonl": "motorcycle"}.items():
+    for name, label in {"1.jsonl": "first", "2.jsonl": "second"}.items():
         write_lines(tmp_path / name, [{"event_id": "x", "label": label}])
     assert read_ground_truth(tmp_path, classes=CLASSES, problems=Problems()).of(["?", "x"]) == frozenset({1})
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from captured import Scene, one_image, write_lines
+from captured import CLASSES, Scene, one_image, write_lines
 
 from common.dataset import read_json
 from common.files import write_json
@@ -84,7 +84,7 @@ def test_least_sure_come_first(scene: Scene) -> None:
 def test_names_from_the_data_are_text(scene: Scene) -> None:
     evil = "<script>alert(1)</script>&\"'"
     baseline = read_json(scene.inputs.baseline / "baseline.json")
-    write_json(scene.inputs.baseline / "baseline.json", {**baseline, "classes": [evil, "motorcycle"]})
+    write_json(scene.inputs.baseline / "baseline.json", {**baseline, "classes": [evil, CLASSES[1]]})
     lines = [one_image(str(index), photo) for index, photo in enumerate(scene.live[:60])]
     write_lines(scene.inputs.capture / "<b>&.jsonl", [*lines, "{"])
     scene.run()

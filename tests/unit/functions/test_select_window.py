@@ -11,7 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from functions.select_window import captures, results
 from functions.select_window import handler as select_window
+from monitor.history import FILE as RESULT
+from monitor.predictions import FILE as PREDICTIONS
+from monitor.undecided import FILE as UNDECIDED
 
 BUCKET, ENDPOINT = "imgpipe-dev-artifacts", "imgpipe-dev"
 NOW = "2026-01-31T12:20:30.123Z"
@@ -38,6 +42,13 @@ class Bucket:
     def capture(self, *hours: str) -> None:
         for hour in hours:
             self.put(f"capture/{ENDPOINT}/AllTraffic/{hour}/a.jsonl")
+
+    def result(self, *hours: str, undecided: bool = False) -> None:
+        """What a run leaves whose window ended then; a repeated one overwrites it."""
+        for hour in hours:
+            for name in ("monitor.json", "predictions.jsonl"):
+                self.put(f"monitor/{ENDPOINT}/{hour}/{name}")
+            self.put(f"monitor/{ENDPOINT}/{hour}/undecided.txt", "60 of 100 distinct images\n" if undecided else "")
 
     def manifest(self, uri: str) -> list[Any]:
         key = uri.removeprefix(f"s3://{BUCKET}/")
@@ -66,13 +77,13 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 @pytest.fixture
 def deployed_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3's clock cannot be set back here, so the handler is told the time of the deployment."""
-    original = select_window._live
+    original = select_window.live_version
 
     def live(*arguments: Any) -> Any:
         found = original(*arguments)
         return found and (found[0], EARLIER)
 
-    monkeypatch.setattr(select_window, "_live", live)
+    monkeypatch.setattr(select_window, "live_version", live)
 
 
 @pytest.mark.usefixtures("deployed_long_ago")
@@ -198,6 +209,121 @@ def test_a_window_begins_where_the_newest_earlier_one_ended(bucket: Bucket, earl
 
 
 @pytest.mark.usefixtures("deployed_long_ago")
+@pytest.mark.parametrize(
+    ("decided", "undecided", "start"),
+    [
+        (["2026-01-31T00"], ["2026-01-31T03", "2026-01-31T06", "2026-01-31T09"], "2026-01-31T00:00:00Z"),
+        (["2026-01-31T06"], ["2026-01-31T03", "2026-01-31T09"], "2026-01-31T06:00:00Z"),
+        (["2026-01-31T09"], ["2026-01-31T06"], "2026-01-31T09:00:00Z"),
+        ([], ["2026-01-31T06", "2026-01-31T09"], "2026-01-31T03:00:00Z"),  # where the first window began
+        ([], ["2026-01-20T00", "2026-01-31T09"], "2026-01-24T12:00:00Z"),
+        (["2026-01-20T00"], ["2026-01-31T09"], "2026-01-24T12:00:00Z"),
+    ],
+)
+def test_windows_without_a_verdict_are_part_of_the_next_one(
+    bucket: Bucket, decided: list[str], undecided: list[str], start: str
+) -> None:
+    bucket.capture("2026/01/31/11")
+    bucket.result(*decided)
+    bucket.result(*undecided, undecided=True)
+    window = select_window.handler({"time": NOW}, None)
+    assert window["start"] == start
+    # what was told of already, in whatever result, is not new
+    assert window["new_since"] == f"{max(decided + undecided)}:00:00Z"
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_a_quiet_endpoint_gathers_captures_until_there_is_a_verdict(bucket: Bucket) -> None:
+    bucket.capture(*(f"2026/01/31/{hour:02}" for hour in range(15)))
+    starts = []
+    for hour, undecided in ((6, True), (9, True), (12, False), (15, True)):
+        window = select_window.handler({"time": f"2026-01-31T{hour:02}:20:00Z"}, None)
+        starts.append((window["start"][11:13], window["captured"], window["undecided_since"][11:13]))
+        bucket.result(f"2026-01-31T{hour:02}", undecided=undecided)
+    assert starts == [("03", 3, "03"), ("03", 6, "03"), ("03", 9, "03"), ("12", 3, "12")]
+
+
+def test_the_job_names_its_files_so() -> None:
+    assert (results.RESULT, results.PREDICTIONS, results.UNDECIDED) == (RESULT, PREDICTIONS, UNDECIDED)
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_a_verdict_of_a_repeated_run_counts(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    bucket.result("2026-01-31T03")
+    bucket.result("2026-01-31T09", undecided=True)
+    assert select_window.handler({"time": NOW}, None)["start"] == "2026-01-31T03:00:00Z"
+    bucket.result("2026-01-31T09")
+    assert select_window.handler({"time": NOW}, None)["start"] == "2026-01-31T09:00:00Z"
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_captures_older_than_the_longest_window_are_said_to_be_left_out(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.result("2026-01-20T00")
+    bucket.result("2026-01-31T09", undecided=True)
+    bucket.capture("2026/01/19/23", "2026/01/25/00", "2026/01/31/11")  # the first of them was decided
+    window = select_window.handler({"time": NOW}, None)
+    assert (window["start"], window["undecided_since"]) == ("2026-01-24T12:00:00Z", "2026-01-25T00:00:00Z")
+    assert capsys.readouterr().out == ""
+    bucket.capture("2026/01/21/07")
+    window = select_window.handler({"time": NOW}, None)
+    assert (window["captured"], window["start"]) == (2, "2026-01-24T12:00:00Z")
+    assert window["undecided_since"] == "2026-01-21T07:00:00Z"
+    assert "captured from 2026-01-21T07:00:00Z to 2026-01-24T12:00:00Z is left out" in capsys.readouterr().out
+    marker = bucket.s3.get_object(Bucket=BUCKET, Key=f"monitor/{ENDPOINT}/2026-01-31T12/inputs/window.json")
+    written = json.loads(marker["Body"].read())
+    assert {name: written[name] for name in ("start", "undecided_since", "new_since")} == {
+        "start": "2026-01-24T12:00:00Z",
+        "undecided_since": "2026-01-21T07:00:00Z",
+        "new_since": "2026-01-31T09:00:00Z",
+    }
+
+
+def test_a_new_version_waits_since_its_deployment(bucket: Bucket) -> None:
+    bucket.deploy(deployed_at="2026-01-31T08:30:00.000Z")
+    bucket.result("2026-01-30T00")
+    bucket.result("2026-01-31T06", undecided=True)
+    bucket.capture("2026/01/31/02", "2026/01/31/10")
+    window = select_window.handler({"time": NOW}, None)
+    assert (window["captured"], window["since"]) == (1, "2026-01-31T08:30:00Z")
+    assert window["undecided_since"] == "2026-01-31T10:00:00Z"
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_a_look_lies_beside_the_sequence_of_windows_and_ends_none(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/05", "2026/01/31/11")
+    bucket.result("2026-01-31T03")
+    bucket.result("2026-01-31T09", undecided=True)
+    look = select_window.handler({"time": NOW, "input": {"end": "2026-01-31T10:00:00Z"}}, None)
+    assert (look["start"], look["output_prefix"]) == (
+        "2026-01-31T03:00:00Z",
+        f"monitor/{ENDPOINT}/looks/2026-01-31T10",
+    )
+    for name in ("monitor.json", "predictions.jsonl"):
+        bucket.put(f"{look['output_prefix']}/{name}")
+    window = select_window.handler({"time": NOW}, None)
+    assert (window["start"], window["new_since"]) == ("2026-01-31T03:00:00Z", "2026-01-31T09:00:00Z")
+    assert not [key for key in bucket.manifest(window["history"]) if "looks" in key]
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_charts_show_verdicts_and_labels_find_what_no_verdict_came_of(bucket: Bucket) -> None:
+    bucket.capture("2026/01/31/11")
+    bucket.result("2026-01-31T03", "2026-01-31T06")
+    bucket.result("2026-01-31T09", undecided=True)
+    window = select_window.handler({"time": NOW}, None)
+    assert [key.removeprefix(f"monitor/{ENDPOINT}/2026-01-31T") for key in bucket.manifest(window["history"])[2:]] == [
+        "03/monitor.json",
+        "06/monitor.json",
+        "03/predictions.jsonl",
+        "06/predictions.jsonl",
+        "09/predictions.jsonl",
+    ]
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
 def test_predictions_are_brought_as_long_as_labels_of_them_count(bucket: Bucket) -> None:
     bucket.capture("2026/01/31/11")
     for hour in ("2026-01-17T11", "2026-01-17T12", "2026-01-31T09", "2026-01-31T12"):
@@ -212,11 +338,26 @@ def test_predictions_are_brought_as_long_as_labels_of_them_count(bucket: Bucket)
 def test_more_captures_than_the_volume_holds_are_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.capture("2026/01/31/11")
     bucket.put(f"capture/{ENDPOINT}/AllTraffic/2026/01/31/11/b.jsonl", "x" * 2000)
-    monkeypatch.setattr(select_window, "VOLUME_SHARE", 60e-9)
+    monkeypatch.setattr(captures, "VOLUME_SHARE", 60e-9)
     with pytest.raises(ValueError, match=r"too many for a volume of 30 GB: lower serving\.capture_percent"):
         select_window.handler({"time": NOW}, None)
-    monkeypatch.setattr(select_window, "VOLUME_SHARE", 70e-9)
+    monkeypatch.setattr(captures, "VOLUME_SHARE", 70e-9)
     assert select_window.handler({"time": NOW}, None)["captured"] == 2
+
+
+@pytest.mark.usefixtures("deployed_long_ago")
+def test_hours_to_make_up_for_that_do_not_fit_are_left_out_the_oldest_first(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for hour in ("03", "05", "07", "11"):
+        bucket.put(f"capture/{ENDPOINT}/AllTraffic/2026/01/31/{hour}/a.jsonl", "x" * 1000)
+    bucket.result("2026-01-31T03")
+    assert select_window.handler({"time": NOW}, None)["captured"] == 4
+    monkeypatch.setattr(captures, "VOLUME_SHARE", 70e-9)  # 2,100 bytes of 30 GB
+    window = select_window.handler({"time": NOW}, None)
+    assert [key[-10:-8] for key in bucket.manifest(window["capture"])[2:]] == ["07", "11"]
+    assert (window["start"], window["undecided_since"]) == ("2026-01-31T06:00:00Z", "2026-01-31T03:00:00Z")
+    assert "captured from 2026-01-31T03:00:00Z to 2026-01-31T06:00:00Z is left out" in capsys.readouterr().out
 
 
 def test_another_end_and_deployment_may_be_asked_for(bucket: Bucket) -> None:

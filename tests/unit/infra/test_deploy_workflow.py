@@ -31,6 +31,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
 from infra.workflows.deploy import DeployNames, deploy_machine
+from infra.workflows.deployment.requests import deployment_hash, settings_hash
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -126,7 +127,7 @@ class Account:
         return arn
 
     def name(self, version: int) -> str:
-        return f"{self.settings.prefix}-v{version}-{self.settings.serving.settings_hash}"
+        return f"{self.settings.prefix}-v{version}-{settings_hash(self.settings)}"
 
     def serve(self, version: int, status: str = "InService", *, name: str | None = None) -> None:
         """There is an endpoint, and it serves this version."""
@@ -696,7 +697,7 @@ def test_definition_of_other_settings_deploys_nothing(execute):
     assert (execution["status"], json.loads(execution["output"])) == ("SUCCEEDED", {"outdated": True})
     assert not account.calls
     account.script = ["Updating", "InService"]
-    right = account.settings.serving.deployment_hash
+    right = deployment_hash(account.settings)
     execute(account, ModelApprovalStatus="Redeploy", SettingsHash=right)
     assert account.serving() == account.name(1)
 

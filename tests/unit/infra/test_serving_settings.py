@@ -56,39 +56,9 @@ def test_payload_limit_by_kind(kind, limit):
     assert ServingSettings(kind=kind).payload_limit_mb == limit
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"kind": "serverless"},
-        {"instance_type": "ml.c5.xlarge"},
-        {"instance_count": 2, "max_instance_count": 2},
-        {"capture_percent": 1},
-        {"kms_key_arn": KEY},
-        {"max_payload_mb": 1.0},
-        {"network_isolation": False},
-        {"subnet_ids": ("subnet-01234567",), "security_group_ids": ("sg-01234567",)},
-    ],
-)
-def test_hash_follows_what_models_and_configurations_are_made_from(changes):
-    plain = ServingSettings()
-    assert len(plain.settings_hash) == 8
-    assert ServingSettings(**changes).settings_hash != plain.settings_hash
-
-
-def test_deployment_follows_scaling_too():
-    plain, scaled = ServingSettings(), ServingSettings(max_instance_count=2)
-    assert plain.settings_hash == scaled.settings_hash
-    assert plain.deployment_hash != scaled.deployment_hash
-
-
 @pytest.mark.parametrize("instance", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.m6i.large", "ml.c5d.large"])
 def test_instances_that_run_the_image_are_accepted(instance):
     assert ServingSettings(instance_type=instance).instance_type == instance
-
-
-@pytest.mark.parametrize("changes", [{"bake_minutes": 9}, {"notify": ("a@example.org",)}, {"idle_hours": 3}])
-def test_hash_follows_nothing_else(changes):
-    assert ServingSettings(**changes).settings_hash == ServingSettings().settings_hash
 
 
 @pytest.mark.parametrize(

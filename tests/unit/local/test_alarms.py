@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timezone
 from typing import Any
 
 import pytest
+from moto.cloudwatch.models import cloudwatch_backends
 
 from local.emulator.account import EmulatedAccount
+from local.emulator.alarms import evaluate
+from local.emulator.clock import MINUTE, minute_of
 
 DIMENSIONS = [{"Name": "EndpointName", "Value": "e"}]
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
@@ -45,17 +49,58 @@ def put(account: EmulatedAccount, **datum: Any) -> None:
     account.client("cloudwatch").put_metric_data(Namespace="space", MetricData=[content])
 
 
-def test_an_alarm_follows_the_newest_datapoint_and_tells_of_each_change_once(account: EmulatedAccount) -> None:
+def pass_minutes(account: EmulatedAccount, count: int = 1) -> None:
+    """Goes to the beginning of a later minute."""
+    account.time.reach(minute_of(account.time.now()) + count * MINUTE)
+
+
+def test_an_alarm_follows_its_minutes_and_tells_of_each_change_once(account: EmulatedAccount) -> None:
     deploy(account)
     assert state(account) == "INSUFFICIENT_DATA"
     put(account, Value=4.9)
     assert state(account) == "OK"
+    pass_minutes(account)
     put(account, Value=5)
     put(account, Value=6)
     assert state(account) == "ALARM"
-    assert account.notifications(TOPIC) == [("ALARM: alarm", "Threshold Crossed: datapoint 5, threshold 5")]
+    assert account.notifications(TOPIC) == [
+        ("ALARM: alarm", "Datapoints, newest last: -, 4.9, 5; threshold: 5"),
+    ]
+    pass_minutes(account)
     put(account, Value=0)
     assert state(account) == "OK"
+
+
+@pytest.mark.parametrize(
+    ("missing", "later"), [("notBreaching", "OK"), ("ignore", "ALARM"), ("missing", "INSUFFICIENT_DATA")]
+)
+def test_silence_is_what_the_alarm_takes_it_for(account: EmulatedAccount, missing: str, later: str) -> None:
+    deploy(account, TreatMissingData=missing)
+    put(account, Value=9)
+    backend = cloudwatch_backends[account.account_id][account.region]
+    evaluate(backend, at=account.time.now())
+    assert state(account) == "ALARM"
+    pass_minutes(account, 5)
+    evaluate(backend, at=account.time.now())
+    assert state(account) == later
+
+
+def test_one_bad_minute_of_three_is_no_alarm(account: EmulatedAccount) -> None:
+    deploy(account, EvaluationPeriods=3, DatapointsToAlarm=2, TreatMissingData="notBreaching")
+    states = []
+    for value in (9, 1, 9, 1, 1):
+        put(account, Value=value)
+        states.append(state(account))
+        pass_minutes(account)
+    assert states == ["OK", "OK", "ALARM", "OK", "OK"]
+
+
+def test_a_datum_of_another_time_is_of_that_time(account: EmulatedAccount) -> None:
+    deploy(account, TreatMissingData="notBreaching")
+    put(account, Value=9, Timestamp=account.time.now() - 10 * MINUTE)
+    assert state(account) == "OK"
+    put(account, Value=9, Timestamp=account.time.now().replace(tzinfo=timezone.utc))
+    assert state(account) == "ALARM"
 
 
 @pytest.mark.parametrize(

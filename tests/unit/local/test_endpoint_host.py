@@ -6,6 +6,8 @@ import http.client
 import json
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,11 @@ from local.endpoint.record import NAME, ProcessMark, read_record
 from local.errors import LocalRunError
 
 PATIENCE_SECONDS = 60
+WAIT_SECONDS = 1.0
 NAMED = "imgpipe-dev"
-# Answers a body of digits with that status, "break" not at all, anything else with itself and its own name.
+# Answers a body of digits with that status, "break" not at all, "wait" late, others with themselves and its own name.
 PROGRAM = """
-import http.server, os
+import http.server, os, time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -37,6 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"break":
             return
+        if body == b"wait":
+            time.sleep(float(os.environ["WAIT_SECONDS"]))
         self.send_response(int(body) if body.isdigit() else 200)
         self.send_header("Content-Type", "text/plain")
         attributes = "X-Amzn-SageMaker-Custom-Attributes"
@@ -53,7 +58,7 @@ def request(directory: Path, model: str, *, program: str = PROGRAM, percent: int
     """What starts a fleet."""
     return {
         "command": [sys.executable, "-S", "-c", program],
-        "environment": {"MODEL": model},
+        "environment": {"MODEL": model, "WAIT_SECONDS": str(WAIT_SECONDS)},
         "directory": str(directory),
         "log": str(directory / f"{model}.log"),
         "variant": "AllTraffic",
@@ -157,6 +162,41 @@ def test_a_request_that_cannot_be_captured_is_answered_and_the_next_one_captured
         started.stop()
 
 
+def test_it_tells_once_of_each_answer_with_status_and_latency(endpoint: EndpointControl) -> None:
+    endpoint.served()
+    for body in (b"x", b"404", b"503", b"break"):
+        endpoint.invoke({"Content-Type": "text/plain"}, body)
+    told = endpoint.served()
+    assert [(item["variant"], item["status"]) for item in told] == [
+        ("AllTraffic", 200),
+        ("AllTraffic", 404),
+        ("AllTraffic", 503),
+        ("AllTraffic", 500),
+    ]
+    assert all(0 < item["model_seconds"] < PATIENCE_SECONDS for item in told)
+    assert all(0 <= item["overhead_seconds"] < PATIENCE_SECONDS for item in told)
+    assert all(abs(time.time() - item["seen"]) < PATIENCE_SECONDS for item in told)
+    assert endpoint.served() == []
+    again = control.running(endpoint._directory)
+    assert again is not None
+    assert [item["status"] for item in again.served()][-4:] == [200, 404, 503, 500], "a later process hears of all"
+
+
+def test_a_request_under_way_is_told_of_once_it_has_lasted_since_the_last_time(endpoint: EndpointControl) -> None:
+    endpoint.served()
+    asking = threading.Thread(target=endpoint.invoke, args=({"Content-Type": "text/plain"}, b"wait"))
+    asking.start()
+    waiting: list[dict[str, Any]] = []
+    while asking.is_alive() and not waiting:
+        time.sleep(0.05)
+        waiting = [item for item in endpoint.served() if item["status"] is None]
+    asking.join()
+    [item] = waiting
+    assert 0.05 <= item["model_seconds"] < WAIT_SECONDS
+    [answered] = endpoint.served()
+    assert (answered["status"], answered["model_seconds"] >= WAIT_SECONDS) == (200, True)
+
+
 def test_without_a_fleet_it_is_not_in_service(endpoint: EndpointControl) -> None:
     endpoint.route({})
     with pytest.raises(ClientError, match=r"\(ValidationError\) .* not in service"):
@@ -168,6 +208,7 @@ def test_without_a_fleet_it_is_not_in_service(endpoint: EndpointControl) -> None
     ("method", "path"),
     [
         ("GET", "/control/status"),
+        ("GET", "/control/requests"),
         ("PUT", "/control/fleets/three"),
         ("GET", "/control/fleets/one"),
         ("DELETE", "/control/fleets/one"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.clock import Clock
-from local.emulator.hosting import Answer, FleetRequest
+from local.emulator.hosting import Answer, FleetRequest, ServedRequest
 from local.emulator.traffic import bake_seconds, rollback_alarms, shares
 from local.errors import LocalRunError
 
@@ -29,6 +31,8 @@ class Fleets:
         self.running: set[str] = set()
         self.hold = threading.Event()
         self.hold.set()
+        # What is asked in a minute of the account, by the shares of the fleets.
+        self.asked: Callable[[dict[str, float]], list[ServedRequest]] = lambda shares: []
 
     def launch(self, request: FleetRequest) -> str:
         self.requests[request.configuration] = request
@@ -41,6 +45,9 @@ class Fleets:
 
     def route(self, endpoint: str, shares: Mapping[str, float]) -> None:
         self.routes.append(dict(shares))
+
+    def served(self, endpoint: str) -> list[ServedRequest]:
+        return self.asked(self.routes[-1])
 
     def stop(self, fleet: str) -> None:
         self.running.remove(fleet)
@@ -203,6 +210,145 @@ def test_an_alarm_rolls_back_to_the_old_fleet(account: EmulatedAccount, fleets: 
     assert fleets.running == {"one"}
 
 
+def requests(
+    *, count: int = 20, failed: int = 0, seconds: float = 0.01, ago: float = 0.0, refused: int = 0
+) -> list[ServedRequest]:
+    """Requests of one minute: the first `failed` with 500, the next `refused` with 400, all of them so slow."""
+    statuses = [500] * failed + [400] * refused + [200] * (count - failed - refused)
+    return [
+        ServedRequest(
+            variant="AllTraffic",
+            status=status,
+            model_seconds=seconds,
+            overhead_seconds=0.001,
+            seen=time.time() - ago,
+        )
+        for status in statuses
+    ]
+
+
+def put_alarm(account: EmulatedAccount, metric: str, threshold: float, **fields: Any) -> str:
+    """An alarm as the template has it: two minutes of three above the threshold, silence is none."""
+    dimensions = {"EndpointName": "e", "VariantName": "AllTraffic"}
+    account.client("cloudwatch").put_metric_alarm(
+        AlarmName=metric,
+        Namespace="AWS/SageMaker",
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=3,
+        DatapointsToAlarm=2,
+        Period=60,
+        Threshold=threshold,
+        TreatMissingData="notBreaching",
+        **fields or {"Statistic": "Average"},
+    )
+    return metric
+
+
+@pytest.fixture
+def guards(account: EmulatedAccount) -> list[str]:
+    """Alarms on more than 5 % of 5xx, and on more than a second."""
+    return [
+        put_alarm(account, "Invocation5XXErrors", 0.05),
+        put_alarm(account, "ModelLatency", 1_000_000, ExtendedStatistic="p99"),
+    ]
+
+
+def states(account: EmulatedAccount) -> dict[str, str]:
+    described = account.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in described}
+
+
+@pytest.mark.parametrize(
+    ("bad", "alarm"),
+    [
+        ({"failed": 2}, "Invocation5XXErrors"),
+        ({"seconds": 1.5}, "ModelLatency"),
+    ],
+)
+@pytest.mark.parametrize("bake", [180, 300, 600])
+def test_a_new_fleet_that_fails_or_is_slow_is_rolled_back(
+    account: EmulatedAccount, fleets: Fleets, guards: list[str], bad: dict[str, Any], alarm: str, bake: int
+) -> None:
+    create(account)
+    fleets.asked = lambda shares: requests(**bad) if "two" in shares else requests()
+    update(account, configure(account, "two"), **canary(bake, *guards))
+    described = settled(account)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "one")
+    assert f"Alarm {alarm} is in ALARM" in described["FailureReason"]
+    assert fleets.routes == [{"one": 1.0}, {"two": 0.25, "one": 0.75}, {"one": 1.0}], "found with the canary's share"
+    assert fleets.running == {"one"}
+    assert states(account) == {guard: "ALARM" if guard == alarm else "OK" for guard in guards}
+
+
+@pytest.mark.parametrize("usual", [{}, {"failed": 1}, {"refused": 20}, {"seconds": 0.9}, {"count": 0}])
+def test_a_new_fleet_within_the_thresholds_takes_over(
+    account: EmulatedAccount, fleets: Fleets, guards: list[str], usual: dict[str, Any]
+) -> None:
+    create(account)
+    fleets.asked = lambda shares: requests(**usual)
+    update(account, configure(account, "two"), **canary(300, *guards))
+    assert settled(account)["EndpointConfigName"] == "two"
+    assert states(account) == dict.fromkeys(guards, "OK"), "minutes without requests are within them, too"
+
+
+def test_one_bad_minute_does_not_roll_back(account: EmulatedAccount, fleets: Fleets, guards: list[str]) -> None:
+    create(account)
+    minutes = iter([requests(failed=20, seconds=5)])
+    fleets.asked = lambda shares: next(minutes, requests()) if "two" in shares else requests()
+    update(account, configure(account, "two"), **canary(300, *guards))
+    assert settled(account)["EndpointConfigName"] == "two"
+
+
+def test_what_is_under_way_throughout_two_minutes_is_slow(
+    account: EmulatedAccount, fleets: Fleets, guards: list[str]
+) -> None:
+    create(account)
+    hanging = ServedRequest(variant="AllTraffic", status=None, model_seconds=2.0, overhead_seconds=0, seen=time.time())
+    fleets.asked = lambda shares: [hanging] if "two" in shares else []
+    update(account, configure(account, "two"), **canary(300, *guards))
+    assert "Alarm ModelLatency is in ALARM" in settled(account)["FailureReason"]
+    assert datapoints(account, "Invocations") == [], "it is no answer yet"
+
+
+def test_an_alarm_knows_what_the_old_fleet_answered_before(
+    account: EmulatedAccount, fleets: Fleets, guards: list[str]
+) -> None:
+    create(account)
+    account.endpoints.publish_requests()
+    assert set(states(account).values()) == {"INSUFFICIENT_DATA"}
+    fleets.asked = lambda shares: [*requests(failed=5, ago=60), *requests(failed=5, ago=120), *requests(ago=180)]
+    account.endpoints.publish_requests()
+    assert states(account) == {"Invocation5XXErrors": "ALARM", "ModelLatency": "OK"}
+
+
+def datapoints(account: EmulatedAccount, metric: str, statistic: str = "Sum") -> list[float]:
+    """The statistic of each minute, in order."""
+    now, hour = account.time.now(), timedelta(hours=1)
+    found = account.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName=metric,
+        Dimensions=[{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "AllTraffic"}],
+        StartTime=now - hour,
+        EndTime=now + hour,
+        Period=60,
+        Statistics=[statistic],
+    )["Datapoints"]
+    return [item[statistic] for item in sorted(found, key=lambda item: item["Timestamp"])]
+
+
+def test_each_minute_of_a_bake_has_the_requests_that_were_answered_in_it(
+    account: EmulatedAccount, fleets: Fleets
+) -> None:
+    create(account)
+    numbers = itertools.count(1)
+    fleets.asked = lambda shares: requests(count=next(numbers))
+    update(account, configure(account, "two"), **canary(180, "quiet"))
+    assert settled(account)["EndpointConfigName"] == "two"
+    assert datapoints(account, "Invocations") == [1, 2, 3, 4, 5, 6, 7], "one before, twice three minutes"
+
+
 def test_a_new_fleet_that_does_not_answer_leaves_the_old_one(account: EmulatedAccount, fleets: Fleets) -> None:
     create(account)
     update(account, configure(account, "bad"))
@@ -232,12 +378,16 @@ class Dead(Fleets):
         self._ask()
         super().route(endpoint, shares)
 
+    def served(self, endpoint: str) -> list[ServedRequest]:
+        self._ask()
+        return super().served(endpoint)
+
     def stop(self, fleet: str) -> None:
         self._ask()
         super().stop(fleet)
 
 
-@pytest.mark.parametrize("call", ["launch", "wait_ready", "route", "stop"])
+@pytest.mark.parametrize("call", ["launch", "wait_ready", "route", "served", "stop"])
 def test_a_process_that_ends_during_a_deployment_fails_the_endpoint(
     account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from local.assembly import ImageAsset
 from local.emulator.account import EmulatedAccount, emulated_account
+from local.emulator.clock import MINUTE, minute_of
 from local.emulator.hosting import FleetRequest
 from local.endpoint import control, state
 from local.endpoint.fleet_files import fleet_directory
@@ -22,8 +23,10 @@ from local.endpoint.hosting import LocalHosting
 from local.endpoint.record import EndpointRecord, read_record
 
 ENDPOINT, BUCKET = "imgpipe-dev", "models"
+DIMENSIONS = [{"Name": "EndpointName", "Value": ENDPOINT}, {"Name": "VariantName", "Value": "AllTraffic"}]
 PATIENCE_SECONDS = 60
-# Listens where it is told to, everywhere without being told, as the serving container's program does.
+# Listens where it is told to, everywhere without being told, as the serving container's program does. Answers a body of
+# digits with that status.
 PROGRAM = """
 import http.server, os, sys
 
@@ -33,9 +36,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self):
-        if self.rfile.read(int(self.headers["Content-Length"])) == b"crash":
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if body == b"crash":
             os._exit(7)
-        self.send_response(200)
+        self.send_response(int(body) if body.isdigit() else 200)
         self.end_headers()
         self.wfile.write(os.environ["MODEL"].encode())
 
@@ -164,6 +168,67 @@ def test_files_of_a_killed_process_go_with_the_next_fleet(hosting: LocalHosting,
     second = fleet_directory(tmp_path / "endpoint", launch(hosting, "two"))
     assert [path.name for path in folder.iterdir()] == ["serve.log"]
     assert (second / "image").is_dir(), "the new process has its files"
+
+
+def deploy_endpoint(account: EmulatedAccount) -> None:
+    """An endpoint in service, and alarms on it as the template has them."""
+    sagemaker = account.client("sagemaker")
+    container = {"Image": "repository:serve-1", "ModelDataUrl": f"s3://{BUCKET}/model.tar.gz"}
+    role = "arn:aws:iam::123456789012:role/endpoint"
+    sagemaker.create_model(
+        ModelName="m", ExecutionRoleArn=role, PrimaryContainer={**container, "Environment": {"MODEL": "m"}}
+    )
+    variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": "ml.c5.large", "InitialInstanceCount": 2}
+    sagemaker.create_endpoint_config(EndpointConfigName="m", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName="m")
+    wait_for(lambda: sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService")
+    for name, statistic, threshold in (
+        ("Invocation5XXErrors", {"Statistic": "Average"}, 0.2),
+        ("Invocation4XXErrors", {"Statistic": "Sum"}, 1.0),
+        ("ModelLatency", {"ExtendedStatistic": "p99"}, PATIENCE_SECONDS * 1e6),
+    ):
+        account.client("cloudwatch").put_metric_alarm(
+            AlarmName=name,
+            Namespace="AWS/SageMaker",
+            MetricName=name,
+            Dimensions=DIMENSIONS,
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            Period=60,
+            Threshold=threshold,
+            **statistic,
+        )
+
+
+def test_what_the_fleets_answered_is_in_cloudwatch_and_its_alarms_see_it(
+    account: EmulatedAccount, hosting: LocalHosting
+) -> None:
+    account.endpoints.hosting = hosting
+    deploy_endpoint(account)
+    account.time.reach(minute_of(account.time.now()) + MINUTE)
+    for body in (b"x", b"x", b"404", b"503"):
+        hosting.invoke(ENDPOINT, {}, body)
+    account.endpoints.publish_requests()
+    account.endpoints.publish_requests()  # each request is published once
+    cloudwatch = account.client("cloudwatch")
+
+    def total(metric: str) -> float:
+        window = {"StartTime": account.time.now() - 5 * MINUTE, "EndTime": account.time.now() + MINUTE, "Period": 600}
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker", MetricName=metric, Dimensions=DIMENSIONS, Statistics=["Sum"], **window
+        )
+        return float(sum(point["Sum"] for point in answer["Datapoints"]))
+
+    assert (total("Invocations"), total("InvocationsPerInstance")) == (4, 2)
+    assert (total("Invocation4XXErrors"), total("Invocation5XXErrors"), total("InvocationModelErrors")) == (1, 1, 2)
+    assert total("ModelLatency") > 0
+    assert total("OverheadLatency") > 0
+    described = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert {alarm["AlarmName"]: alarm["StateValue"] for alarm in described} == {
+        "Invocation5XXErrors": "ALARM",
+        "Invocation4XXErrors": "OK",
+        "ModelLatency": "OK",
+    }
 
 
 def written_down(directory: Path, account: EmulatedAccount, fleet: str) -> None:
