@@ -2,9 +2,9 @@
 
 PYTHONPATH leads to the monitor. Settings: images (a folder of class folders), windows, size (images of a window),
 tested (images of the baseline) and limit (images that are read at most), seed, and plants
-(false: only windows without drift). Prints a JSON object: plant -> how many of
-the windows were called drifted, and by which scores. Each window has a split of its own into training, test and live
-images, so that windows are independent of each other.
+(false: only windows without drift). Prints a JSON object: `called`, plant -> how many of the windows were called
+drifted, and by which scores, and `accuracy`, the mean over the windows' test sets. Each window has a split of its own
+into training, test and live images, so that windows are independent of each other.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main(settings: dict[str, Any]) -> None:
     random = np.random.default_rng(settings["seed"])
     mixes = MIXES if settings["plants"] else {}
     called = {name: Counter[str]() for name in [*looks, *mixes]}
-    windows = settings["windows"]
+    windows, accuracies = settings["windows"], []
     for _ in range(windows):
         order = random.permutation(len(labels))
         trained, rest = np.split(order, [int(TRAINED_SHARE * len(order))])
@@ -79,12 +79,14 @@ def main(settings: dict[str, Any]) -> None:
                 f"{len(labels)} images are too few for {settings['tested']} and {settings['size']} of them"
             )
         baseline = _baseline(looks["none"], labels, tested, model)
+        accuracies.append(baseline.accuracy)
         for name, look in looks.items():
             called[name].update(_drifted(look, labels, live[: settings["size"]], model, baseline))
         for name, share in mixes.items():
             shifted = _shifted(labels, live, settings["size"], share, random)
             called[name].update(_drifted(looks["none"], labels, shifted, model, baseline))
-    print(json.dumps({"windows": windows, "called": {name: dict(found) for name, found in called.items()}}))
+    counts = {name: dict(found) for name, found in called.items()}
+    print(json.dumps({"windows": windows, "accuracy": float(np.mean(accuracies)), "called": counts}))
 
 
 def _read(folder: Path, limit: int) -> tuple[list[Pixels], Indices]:
