@@ -55,7 +55,7 @@ lint: .make/dev ## Check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	MYPYPATH=processing $(VENV)/bin/mypy -p common -p preprocess
+	MYPYPATH=processing $(VENV)/bin/mypy -p common -p preprocess -p serve -p monitor -p join
 	MYPYPATH=functions $(VENV)/bin/mypy $(patsubst functions/%/handler.py,-p %,$(wildcard functions/*/handler.py))
 
 format: .make/dev ## Format the code

@@ -137,8 +137,13 @@ def _run(words: Sequence[str], root: Path) -> None:
 
 
 def _unpacked(archive: Path, folder: Path, precision: str) -> Path:
+    folder.mkdir()
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        for member in tar:  # made above, flat; one by one, for tarfile's filters are not in every supported Python
+            content = tar.extractfile(member)
+            if content is None or member.name != Path(member.name).name:
+                raise BenchmarkError(f"{archive}: {member.name} is no file of the archive's top")
+            (folder / member.name).write_bytes(content.read())
     found = _json(folder / "model.json")["precision"]
     if found != precision:
         raise BenchmarkError(f"{archive}: packaged in {found} where {precision} was asked for")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -135,8 +137,33 @@ class Deployed:
         return [ModelVersion.from_description(package, self._read) for package in described]
 
     def set_approval(self, version: ModelVersion, status: str) -> None:
-        """Approves or rejects a version."""
+        """Approves or rejects a version; where that changes its status, the deployment follows by itself."""
         self.client("sagemaker").update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
+
+    def start_deployment(self, detail: Mapping[str, str], *, name: str) -> str:
+        """Starts the deployment machine itself and returns the execution's ARN; `name` is the start of its own name.
+
+        `detail` is that of the event that would start it. Raises CommandError where the serving stack is not deployed.
+        """
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.serving_outputs()["DeployStateMachineArn"],
+            name=f"{name}-{uuid.uuid4()}",
+            input=json.dumps({"detail": detail}),
+        )
+        return str(started["executionArn"])
+
+    def stop_scaling(self, endpoint: str) -> None:
+        """Removes an endpoint's scalable target, with its policy and alarms; that there is none is no error."""
+        try:
+            self.client("application-autoscaling").deregister_scalable_target(
+                ServiceNamespace="sagemaker",
+                ResourceId=f"endpoint/{endpoint}/variant/AllTraffic",
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            )
+        except ClientError as error:
+            # Only an autoscaled endpoint has one.
+            if "No scalable target" not in str(error):
+                raise
 
     def _read(self, uri: str) -> str | None:
         try:

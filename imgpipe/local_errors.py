@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from imgpipe.errors_found import Found, Problem, one_line, refused_requests
-from local.endpoint.failures import NAME, failures
+from local.endpoint.deployments import NAME, deployments
 from local.endpoint.state import endpoint_directory
 
 _LOG = "serve.log"
@@ -30,9 +30,14 @@ def find_local(home: Path, environment: str, since: datetime) -> Found:
 
 
 def _deployments(directory: Path, since: datetime) -> Iterator[Problem]:
-    for time, reason in failures(directory):
-        if time >= since:
-            yield Problem(time=time, source="local deployment", reason=one_line(reason), more=str(directory / NAME))
+    for ended in deployments(directory):
+        if ended.failure is not None and ended.time >= since:
+            yield Problem(
+                time=ended.time,
+                source="local deployment" + (f" of version {ended.version}" if ended.version else ""),
+                reason=one_line(ended.failure),
+                more=str(directory / NAME),
+            )
 
 
 def _runs(runs: Path, environment: str, since: datetime) -> Iterator[Problem]:

@@ -62,7 +62,7 @@ def print_result(env: str, result: ServingResult, console: Console) -> None:
     if ended.status != SUCCEEDED:
         raise CommandError(
             f"the deployment {ended.status.lower()}: {ended.cause or ended.error or 'it said no reason'}"
-        )
+        ) from result.error
     if result.endpoint is None:
         say(console, "No endpoint is running.")
         return

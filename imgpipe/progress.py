@@ -23,6 +23,8 @@ from local.executor.records import StepRecord
 _EPOCH: Final = re.compile(r"^(?:algo-1: )?Epoch\[(\d+)\] (Train|Validation)-([a-z_0-9]+)=([0-9.eE+-]+|nan)$")
 # The lines of a tuning step, see local.executor.tuning.
 _TRIAL: Final = re.compile(r"^trial \d+ of \d+: ")
+# What the trainer advises.
+_HINT: Final = re.compile(r"^(?:algo-1: )?(Hint: .+)$")
 _STYLES: Final = {
     "Waiting": "dim",
     "Not run": "dim",
@@ -77,11 +79,16 @@ class RunProgress:
         self._plain(f"{step.name:<15} started: {step.display_name}")
 
     def step_line(self, step: Step, line: str) -> None:
-        """See Observer; only trials and epoch metrics are shown, the rest is in the log."""
+        """See Observer; only trials, epoch metrics and hints are shown, the rest is in the log."""
         if _TRIAL.match(line):
             with self._lock:
                 self._rows[step.name].detail = line
             self._plain(f"{step.name:<15} {line}")
+            return
+        if hint := _HINT.match(line):
+            with self._lock:
+                self._rows[step.name].hint = hint[1]
+            self._plain(f"{step.name:<15} {hint[1]}")
             return
         match = _EPOCH.match(line)
         if not match:
@@ -126,7 +133,7 @@ class RunProgress:
             table.add_column("", overflow="fold")
             for row in self._rows.values():
                 seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-                table.add_row(Text(row.title), Text(row.status, _STYLES[row.status]), seconds, Text(row.detail))
+                table.add_row(Text(row.title), Text(row.status, _STYLES[row.status]), seconds, Text(row.text))
             return table
 
 
@@ -137,6 +144,7 @@ class _Row:
         self.title = title
         self.status = "Waiting"
         self.detail = ""
+        self.hint = ""
         self._began: float | None = None
         self._seconds: float | None = None
         self._epoch = -1
@@ -148,6 +156,11 @@ class _Row:
         if self._began is None or self._seconds is not None:
             return self._seconds
         return time.monotonic() - self._began
+
+    @property
+    def text(self) -> str:
+        """The detail, and the hint below it."""
+        return "\n".join(part for part in (self.detail, self.hint) if part)
 
     def begin(self) -> None:
         self.status, self._began = "Executing", time.monotonic()

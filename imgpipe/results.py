@@ -15,7 +15,7 @@ from imgpipe.versions import Difference, ModelVersion
 _MEBIBYTE = 2**20
 _UNFOLDED = 10_000  # columns
 _LONGEST_VALUE = 8  # characters
-# The gate that has nothing to say while no version is approved.
+# The gate that has nothing to say where nothing was compared.
 _AGAINST_CHAMPION = "champion.worse_by"
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
 
@@ -42,7 +42,7 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
         chosen = ", ".join(f"{name} {_short(value)}" for name, value in tuning["best_hyperparameters"].items())
         yield "Tuning", f"{tuning['trials']} trials; best {tuning['objective']} {tuning['best_value']:.4f}: {chosen}"
     for gate in summary["gates"]:
-        if gate["metric"] != _AGAINST_CHAMPION or summary["champion"]:
+        if gate["metric"] != _AGAINST_CHAMPION or _is_compared(summary["champion"]):
             yield "Gate", _gate(gate)
     if champion := summary["champion"]:
         yield "Champion", _champion(champion)
@@ -60,11 +60,15 @@ def _gate(gate: dict[str, Any]) -> str:
     return f"{verdict}: {metric} {gate['value']:.4f}, {gate['direction']} {gate['threshold']:g}"
 
 
+def _is_compared(champion: dict[str, Any] | None) -> bool:
+    return champion is not None and champion["difference"] is not None
+
+
 def _champion(champion: dict[str, Any]) -> str:
-    difference = champion["difference"]
-    if difference is None:
-        return f"version {champion['version']}, which cannot be compared: see the report"
-    return f"version {champion['version']}, the newest approved: the difference in accuracy is {difference:+.4f}"
+    version = f"version {champion['version']}, the newest approved"
+    if not _is_compared(champion):
+        return f"{version}: not compared, {str(champion['reason']).removeprefix('champion: ')}"
+    return f"{version}: the difference in accuracy is {champion['difference']:+.4f}"
 
 
 def _short(value: str) -> str:

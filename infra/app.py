@@ -42,7 +42,8 @@ def build_app(
     `definitions` gives the pipelines' definitions once they are needed; by default they are built then.
 
     cdk.json's context is read here too, because only the CDK's command line reads it by itself: without it a direct
-    run would have other feature flags, and so another template.
+    run would have other feature flags, and so another template. Between the two only the key of the functions' layer
+    still differs: the command line, which deploys, has the compiled one (decision 26).
     """
     app = cdk.App(
         outdir=str(outdir) if outdir else None,
@@ -50,7 +51,6 @@ def build_app(
         analytics_reporting=False,
         # cfn-lint does this in the tests; here it would be a fifth of the synth's time.
         builtin_cloud_formation_validation=False,
-        default_stack_synthesizer=cdk.DefaultStackSynthesizer(),
     )
     dataset = DatasetStack(app, f"{settings.prefix}-dataset", settings=settings)
     shared = _Shared(

@@ -34,37 +34,46 @@ class ClassificationStack(EnvironmentStack):
             settings=settings,
             description=f"{settings.prefix}: the workflow that classifies images in S3",
         )
-        prefixes = _image_prefixes(settings)
+        del processing
+        self._settings = settings
+        self.store = ClassificationStore(self, "Store", settings=settings)
+        self.machines = self._build_machines(data_bucket, artifact_bucket)
+        self._build_inbox(data_bucket)
+        self._build_outputs()
+
+    def _build_machines(self, data_bucket: str, artifact_bucket: str) -> ClassificationMachines:
+        prefixes = _image_prefixes(self._settings)
         functions = ClassificationFunctions(
             self,
             "Functions",
-            settings=settings,
+            settings=self._settings,
             data_bucket=data_bucket,
             image_prefixes=prefixes,
             artifact_bucket=artifact_bucket,
         )
-        self.store = ClassificationStore(self, "Store", settings=settings)
-        self.machines = ClassificationMachines(
+        return ClassificationMachines(
             self,
             "Machines",
-            settings=settings,
+            settings=self._settings,
             functions=functions.by_name,
             store=self.store,
             data_bucket=data_bucket,
             image_prefixes=prefixes,
             artifact_bucket=artifact_bucket,
         )
-        if settings.classification.inbox_prefix:
-            Inbox(
-                self,
-                "Inbox",
-                settings=settings,
-                data_bucket=data_bucket,
-                prefix=settings.classification.inbox_prefix,
-                machine=self.machines.image.machine,
-                failures=self.store.failures,
-            )
-        self._build_outputs()
+
+    def _build_inbox(self, data_bucket: str) -> None:
+        if self._settings.classification.inbox_prefix is None:
+            return
+        Inbox(
+            self,
+            "Inbox",
+            settings=self._settings,
+            data_bucket=data_bucket,
+            prefix=self._settings.classification.inbox_prefix,
+            machine=self.machines.image.machine,
+            failures=self.store.failures,
+        )
 
     def _build_outputs(self) -> None:
         for name, value in {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from infra.constructs.monitoring_alarms import FAILURE_QUEUES, PIPELINE_NAMESPACE
+from infra.constructs.monitoring_alarms import FAILURE_QUEUES, PIPELINE_NAMESPACE, no_verdict_hours
 from infra.settings import EnvironmentSettings
 from infra.workflows.monitor import ENDPOINT_DIMENSION, METRIC_NAMESPACE
 from pipeline_def.settings import PIPELINES
@@ -23,8 +23,8 @@ SCORES: Final = (
     "AspectDistance",
     "EmbeddingDistance",
 )
-# Steps whose jobs cost most, where a pipeline has them.
-TRAINING_STEPS: Final = ("Train", "Tune")
+# The step of each pipeline whose jobs cost most.
+TRAINING_STEPS: Final = {"train": "Train", "retrain": "Train", "tune": "Tune"}
 _DAY: Final = 86_400
 _HOUR: Final = 3600
 _MINUTE: Final = 60
@@ -132,6 +132,13 @@ def _drift(settings: EnvironmentSettings) -> list[Chart]:
             ],
             period=_HOUR,
         ),
+        Chart(
+            title="Hours that images have waited for a verdict",
+            metrics=[metric("UndecidedHours")],
+            statistic="Maximum",
+            period=_HOUR,
+            limits=[("no verdict", no_verdict_hours(settings))],
+        ),
     ]
 
 
@@ -195,7 +202,6 @@ def _cost(settings: EnvironmentSettings) -> list[Chart]:
             step,
             {"label": f"{pipeline}: {step}"},
         ]
-        for pipeline, step in (("train", "Train"), ("retrain", "Train"), ("tune", "Tune"))
-        if pipeline in PIPELINES
+        for pipeline, step in TRAINING_STEPS.items()
     ]
     return [running, Chart(title="Time of training steps", metrics=steps, period=_DAY)]

@@ -35,10 +35,11 @@ class DatasetStack(EnvironmentStack):
             settings=settings,
             purpose="artifacts",
             access_logs=logs,
-            expire_after={
-                "executions/": settings.execution_expiry_days,
+            expire_after={"executions/": settings.execution_expiry_days},
+            # They hold images of users, or show them.
+            erase_after={
                 "classify/": settings.classification.payload_expiry_days,
                 "capture/": settings.serving.capture_expiry_days,
-                "monitor/": settings.execution_expiry_days,
+                "monitor/": settings.monitor_expiry_days,
             },
         )

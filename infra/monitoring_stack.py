@@ -10,11 +10,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.constructs.alarms import Alarms
 from infra.constructs.container_images import image_asset
 from infra.constructs.monitor_functions import SelectWindowFunction, StartRetrainFunction
 from infra.constructs.monitor_job_role import MonitorJobRole
 from infra.constructs.monitor_machine import MonitorMachine
-from infra.constructs.monitoring_alarms import MonitoringAlarms, alarm_specs
+from infra.constructs.monitoring_alarms import alarm_specs
 from infra.dashboard import dashboard_body
 from infra.settings import EnvironmentSettings
 from infra.stack import EnvironmentStack
@@ -49,7 +50,7 @@ class MonitoringStack(EnvironmentStack):
         )
         machines = {purpose: self._machine_arn(purpose) for purpose in _MACHINES}
         monitor = self._build_monitor(artifact_bucket, processing)
-        alarms = MonitoringAlarms(
+        alarms = Alarms(
             self,
             "Alarms",
             settings=settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -52,7 +53,21 @@ class ServingStack(EnvironmentStack):
             artifact_bucket=artifact_bucket,
             repository_arn=image_asset(self, "ServeImage", processing, image="serve").repository.repository_arn,
             log_group_arn=log_group.log_group_arn,
+            alarm_arns=self.alarms.arns,
         ).role
+        deployment = self._build_deployment(artifact_bucket, endpoint_role)
+        self.machine = deployment.machine
+        lifecycle = EndpointLifecycle(self, "Lifecycle", settings=settings, machine=self.machine, topic=self.topic)
+        # A deletion goes the other way round: the rule first, so that nothing starts any more, then the endpoint, and
+        # only then the role and the log group that it uses.
+        deployment.rule.node.add_dependency(lifecycle.resource)
+        lifecycle.resource.node.add_dependency(endpoint_role, log_group)
+        if settings.serving.idle_hours:
+            IdleShutdown(self, "Idle", settings=settings, topic=self.topic, idle_hours=settings.serving.idle_hours)
+        self._build_outputs()
+
+    def _build_deployment(self, artifact_bucket: str, endpoint_role: iam.Role) -> DeploymentMachine:
+        settings = self._settings
         role = DeploymentRole(
             self,
             "Deployment",
@@ -72,7 +87,7 @@ class ServingStack(EnvironmentStack):
             latency_alarm=self.alarms.latency.alarm_name,
             smoke_alarm=self.alarms.smoke.alarm_name,
         )
-        deployment = DeploymentMachine(
+        return DeploymentMachine(
             self,
             "Deploy",
             settings=settings,
@@ -80,15 +95,6 @@ class ServingStack(EnvironmentStack):
             role=role,
             topic=self.topic,
         )
-        self.machine = deployment.machine
-        lifecycle = EndpointLifecycle(self, "Lifecycle", settings=settings, machine=self.machine, topic=self.topic)
-        # A deletion goes the other way round: the rule first, so that nothing starts any more, then the endpoint, and
-        # only then the role and the log group that it uses.
-        deployment.rule.node.add_dependency(lifecycle.resource)
-        lifecycle.resource.node.add_dependency(endpoint_role, log_group)
-        if settings.serving.idle_hours:
-            IdleShutdown(self, "Idle", settings=settings, topic=self.topic, idle_hours=settings.serving.idle_hours)
-        self._build_outputs()
 
     def _build_log_group(self) -> logs.LogGroup:
         """The containers' logs, in the group that the service would make without an end to it."""

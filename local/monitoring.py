@@ -136,7 +136,7 @@ def _results(
     prefix = str(report).removeprefix(f"s3://{bucket}/").rpartition("/")[0]
     directory = request.directory / prefix
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("monitor.json", "monitor.html", "predictions.jsonl"):
+    for name in ("monitor.json", "monitor.html", "predictions.jsonl", "undecided.txt"):
         # An earlier result of this hour may be the very file that the account reads, so it must not be written over.
         beside = directory / f".{name}.new"
         account.objects.copy_out(bucket, f"{prefix}/{name}", beside)

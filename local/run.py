@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from local.assembly import read_assembly
-from local.containers.docker import DockerRuntime, docker_answers
+from local.containers.docker import DockerRuntime, docker_silence
 from local.containers.job import Runtime
 from local.containers.process import ProcessRuntime, missing_interpreter
 from local.directory import new_directory
@@ -139,9 +139,13 @@ def _parameters(request: RunRequest, pipeline: DeployedPipeline, *, bucket: str)
 def choose_runtime(request: RunRequest) -> Callable[[Path], Runtime]:
     """The runtime that is asked for, once it is given the directory of the logs; `auto` is Docker where it answers.
 
-    Raises LocalRunError where a Python environment is missing: in the middle of a run it is late to hear of it.
+    Raises LocalRunError where Docker is asked for and does not answer, or where a Python environment is missing: in the
+    middle of a run it is late to hear of it.
     """
-    if request.runtime == "docker" or (request.runtime == "auto" and docker_answers()):
+    silence = None if request.runtime == "process" else docker_silence()
+    if request.runtime == "docker" and silence:
+        raise LocalRunError(f"Docker does not answer ({silence}): start it, or use --runtime process")
+    if request.runtime != "process" and silence is None:
         return lambda logs: DockerRuntime(build_log=logs / "docker-build.log")
     for image, interpreter in request.interpreters.items():
         if not interpreter.exists():

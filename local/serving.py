@@ -14,13 +14,13 @@ from local.containers.process import ProcessRuntime
 from local.emulator.account import EmulatedAccount, emulated_account
 from local.emulator.executions import EndedExecution, follow
 from local.endpoint import control, state
-from local.endpoint.failures import note_failure
+from local.endpoint.deployments import note_deployment
 from local.endpoint.hosting import LocalHosting
 from local.endpoint.record import EndpointRecord
 from local.errors import LocalRunError
 from local.jobs import ContainerJobs
 from local.registry.account import LocalRegistry
-from local.registry.store import RegistryStore
+from local.registry.store import APPROVED, RegistryStore
 from local.synth import synthesise
 
 # Outputs of the stacks that deployment needs.
@@ -30,7 +30,7 @@ TOPIC_OUTPUT: Final = "NotificationTopicArn"
 ARTIFACT_BUCKET_OUTPUT: Final = "ArtifactBucketName"
 SUCCEEDED: Final = "SUCCEEDED"
 _STACK: Final = "serving"
-_REDEPLOY: Final = {"detail": {"ModelApprovalStatus": "Redeploy"}}
+_REDEPLOY: Final = {"ModelApprovalStatus": "Redeploy"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,15 @@ class ServingRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ServingResult:
-    """How the deployment machine ended, what it told people, and the endpoint that runs now, if one does."""
+    """How the deployment machine ended, what it told people, and the endpoint that runs now, if one does.
+
+    `error` is what a change of the endpoint failed of, for a traceback.
+    """
 
     execution: EndedExecution
     notifications: list[tuple[str, str]] = field(default_factory=list)
     endpoint: EndpointRecord | None = None
+    error: Exception | None = None
 
 
 class ServingObserver(Protocol):
@@ -71,12 +75,17 @@ class ServingObserver(Protocol):
 
 
 def decide_locally(request: ServingRequest, *, version: int, status: str, observer: ServingObserver) -> ServingResult:
-    """Approves or rejects a version of the local registry, as UpdateModelPackage does, and sees it through."""
+    """Approves or rejects a version of the local registry, as UpdateModelPackage does, and sees it through.
+
+    A decision that stands already is no event; it starts the machine directly, as `imgpipe approve` does in AWS.
+    """
     store = RegistryStore(request.home, request.environment)
     stored = store.version(version)
 
     def begin(opened: _Opened) -> str:
         store.set_approval(version, status)
+        if stored.approval_status == status:
+            return opened.start({"ModelApprovalStatus": status, "ModelPackageArn": stored.arn})
         before = len(opened.account.events.deliveries)
         sagemaker = opened.account.client("sagemaker")
         sagemaker.update_model_package(ModelPackageArn=stored.arn, ModelApprovalStatus=status)
@@ -85,18 +94,12 @@ def decide_locally(request: ServingRequest, *, version: int, status: str, observ
                 return str(delivery.answer)
         raise LocalRunError(f"no rule of the environment hands a version that is {status} to {opened.machine}")
 
-    return _deploy(request, begin, observer)
+    return _deploy(request, begin, observer, version=version if status == APPROVED else None)
 
 
 def redeploy_locally(request: ServingRequest, *, observer: ServingObserver) -> ServingResult:
-    """Deploys the newest approved version under the present settings."""
-
-    def begin(opened: _Opened) -> str:
-        client = opened.account.client("stepfunctions")
-        started = client.start_execution(stateMachineArn=opened.machine, input=json.dumps(_REDEPLOY))
-        return str(started["executionArn"])
-
-    return _deploy(request, begin, observer)
+    """Deploys the version that serves, or served last, under the present settings; else the newest approved one."""
+    return _deploy(request, lambda opened: opened.start(_REDEPLOY), observer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +113,24 @@ class _Opened:
     def machine(self) -> str:
         return self.outputs[MACHINE_OUTPUT]
 
+    def start(self, detail: Mapping[str, str]) -> str:
+        """Starts the machine with what its event would tell; returns the execution's ARN."""
+        client = self.account.client("stepfunctions")
+        started = client.start_execution(stateMachineArn=self.machine, input=json.dumps({"detail": detail}))
+        return str(started["executionArn"])
 
-def _deploy(request: ServingRequest, begin: Callable[[_Opened], str], observer: ServingObserver) -> ServingResult:
+
+def _deploy(
+    request: ServingRequest, begin: Callable[[_Opened], str], observer: ServingObserver, *, version: int | None = None
+) -> ServingResult:
+    """Sees a deployment through and writes down how it ended; `version` None where the machine chooses one."""
     with state.changing(request.home, request.environment), _opened(request, observer) as opened:
         try:
             observer.phase("Deploying")
             ended = follow(opened.account, begin(opened), on_state=observer.state)
+        except Exception as error:
+            note_deployment(request.directory, version=version, failure=str(error) or type(error).__name__)
+            raise
         finally:
             opened.account.endpoints.close()
             state.save(
@@ -124,11 +139,13 @@ def _deploy(request: ServingRequest, begin: Callable[[_Opened], str], observer: 
                 endpoint=opened.outputs[ENDPOINT_OUTPUT],
                 bucket=opened.outputs[ARTIFACT_BUCKET_OUTPUT],
             )
-        if ended.status != SUCCEEDED:
-            note_failure(request.directory, ended.cause or ended.error or ended.status)
+        failure = None if ended.status == SUCCEEDED else ended.cause or ended.error or ended.status
+        note_deployment(request.directory, version=version, failure=failure)
         told = opened.account.notifications(opened.outputs[TOPIC_OUTPUT])
+        why = opened.account.endpoints.error
     found = control.running(request.directory)
-    return ServingResult(execution=ended, notifications=told, endpoint=found.record if found else None)
+    record = found.record if found else None
+    return ServingResult(execution=ended, notifications=told, endpoint=record, error=why)
 
 
 @contextmanager

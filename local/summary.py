@@ -92,11 +92,11 @@ def _tuning(steps: Mapping[str, StepOutcome]) -> dict[str, Any] | None:
 
 
 def _champion(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The comparison with the newest approved version, where there is one."""
+    """The comparison with the newest approved version, where there is one; `reason` says why it was not compared."""
     champion = (evaluation or {}).get("champion") or {}
     if champion.get("version") is None:
         return None
-    return {key: champion.get(key) for key in ("version", "difference", "worse_by")}
+    return {key: champion.get(key) for key in ("version", "difference", "worse_by", "reason")}
 
 
 def _model_package(steps: Mapping[str, StepOutcome]) -> dict[str, Any] | None:

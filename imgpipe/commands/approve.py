@@ -30,10 +30,10 @@ def approve(
         bool, typer.Option("--no-deploy", help="With --local: write the decision down alone, deploy nothing.")
     ] = False,
 ) -> None:
-    """Approve a model version: it becomes the champion, the base that retraining starts from, and is deployed."""
-    from imgpipe import versions
-    from imgpipe.deployed import Deployed, service_errors_in_one_line
+    """Approve a model version: it becomes the champion, the base that retraining starts from, and is deployed.
 
+    One that is approved already is deployed again, whatever serves now.
+    """
     check_environment(env)
     status, console = "Rejected" if reject else "Approved", Console()
     if no_deploy and not local:
@@ -41,16 +41,38 @@ def approve(
     if local:
         _approve_locally(env, version, status, deploy=not no_deploy, console=console)
         return
+    from imgpipe.deployed import service_errors_in_one_line
+
     with service_errors_in_one_line():
-        deployed = Deployed(env)
-        chosen = versions.pick(deployed.versions(), version)
+        _approve_deployed(env, version, status, console)
+
+
+def _approve_deployed(env: str, version: int, status: str, console: Console) -> None:
+    from imgpipe import versions
+    from imgpipe.deployed import Deployed
+
+    deployed = Deployed(env)
+    chosen = versions.pick(deployed.versions(), version)
+    # An update that changes nothing need not be an event, so nobody would hear of it.
+    already = chosen.approval_status == status
+    if not already:
         deployed.set_approval(chosen, status)
+    if not deployed.has_serving():
         say(console, f"{chosen.arn}: {status}")
-        if not deployed.has_serving():
-            say(console, f"Environment {env} has no serving stack, so nothing is deployed: `make deploy ENV={env}`.")
-            return
-        machine = deployed.serving_outputs()["DeployStateMachineArn"].rsplit(":", 1)[-1]
+        say(console, f"Environment {env} has no serving stack, so nothing is deployed: `make deploy ENV={env}`.")
+        return
+    if already:
+        detail = {"ModelApprovalStatus": status, "ModelPackageArn": chosen.arn}
+        started = deployed.start_deployment(detail, name=f"v{version}-{status.lower()}")
+        say(console, f"{_decided(chosen, status, already=True)}: {started}")
+    else:
+        say(console, _decided(chosen, status, already=False))
+    machine = deployed.serving_outputs()["DeployStateMachineArn"].rsplit(":", 1)[-1]
     say(console, f"State machine {machine} takes it from here; follow it with `imgpipe endpoint --env {env}`.")
+
+
+def _decided(chosen: ModelVersion, status: str, *, already: bool) -> str:
+    return f"{chosen.arn}: {status}" + (" already, so the state machine is started directly" if already else "")
 
 
 def _approve_locally(env: str, version: int, status: str, *, deploy: bool, console: Console) -> None:
@@ -72,7 +94,7 @@ def _approve_locally(env: str, version: int, status: str, *, deploy: bool, conso
         console,
         lambda request, observer: decide_locally(request, version=version, status=status, observer=observer),
     )
-    say(console, f"{chosen.arn}: {status}")
+    say(console, _decided(chosen, status, already=chosen.approval_status == status))
     print_result(env, result, console)
 
 

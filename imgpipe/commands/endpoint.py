@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -15,13 +14,19 @@ from imgpipe.lines import say
 from imgpipe.options import Environment
 from imgpipe.project import HOME, check_environment
 
-_REDEPLOY = {"detail": {"ModelApprovalStatus": "Redeploy"}}
+_REDEPLOY = {"ModelApprovalStatus": "Redeploy"}
 
 
 def endpoint(
     env: Environment = "dev",
     local: Annotated[bool, typer.Option("--local", help="The endpoint on this machine.")] = False,
-    start: Annotated[bool, typer.Option("--start", help="Deploy the newest approved version again.")] = False,
+    start: Annotated[
+        bool,
+        typer.Option(
+            "--start",
+            help="Deploy the version that serves, or served last, again; `imgpipe approve` deploys another one.",
+        ),
+    ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Remove the endpoint; --start brings it back.")] = False,
 ) -> None:
     """Show the endpoint of an environment, remove it, or bring it back."""
@@ -113,9 +118,8 @@ def _start(env: str, console: Console) -> None:
     from imgpipe.deployed import Deployed
 
     deployed = Deployed(env)
-    arn = deployed.serving_outputs()["DeployStateMachineArn"]
-    started = deployed.client("stepfunctions").start_execution(stateMachineArn=arn, input=json.dumps(_REDEPLOY))
-    say(console, f"{started['executionArn']}\nFollow it with `imgpipe endpoint --env {env}`.")
+    started = deployed.start_deployment(_REDEPLOY, name="redeploy")
+    say(console, f"{started}\nFollow it with `imgpipe endpoint --env {env}`.")
 
 
 def _stop(env: str, console: Console) -> None:
@@ -125,6 +129,7 @@ def _stop(env: str, console: Console) -> None:
     name = deployed.serving_outputs()["EndpointName"]
     if _described(deployed, name) is None:
         raise CommandError(f"there is no endpoint {name}: nothing has to be removed")
+    deployed.stop_scaling(name)
     deployed.client("sagemaker").delete_endpoint(EndpointName=name)
     say(console, f"Endpoint {name} is being removed; `imgpipe endpoint --start --env {env}` brings it back.")
 

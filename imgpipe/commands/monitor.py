@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +27,10 @@ def monitor(
         bool, typer.Option("--local", help="Look at what the endpoint on this machine captured, up to now.")
     ] = False,
 ) -> None:
-    """Compare what the environment's endpoint was asked with what its model was tested on."""
+    """Compare what the environment's endpoint was asked with what its model was tested on.
+
+    Drift is a finding, not a failure: the exit code is 0 whatever the verdict, and 1 where the comparison failed.
+    """
     check_environment(env)
     console = Console()
     if local:
@@ -73,6 +77,8 @@ def print_scores(content: dict[str, Any], console: Console) -> None:
         f"{_VERDICTS[content['verdict']]}: {records['distinct_images']} distinct images of {records['images']} "
         f"captured, {records['needed']} needed; version {content['model_version']}",
     )
+    for line in _window_lines(content):
+        say(console, line)
     if content["scores"]:
         table = Table("score", "value", "threshold", "", "what changed", box=None, pad_edge=False)
         for score in content["scores"]:
@@ -85,6 +91,17 @@ def print_scores(content: dict[str, Any], console: Console) -> None:
         say(console, f"Live accuracy {accuracy['live']:.1%} of {accuracy['labelled']} labelled images")
     for place in content["problems"]["first"]:
         say(console, f"problem: {place}")
+
+
+def _window_lines(content: dict[str, Any]) -> Iterator[str]:
+    """What a person should know of the window: that it came to no verdict, and what it does not reach."""
+    if undecided := content["undecided"]:
+        yield (
+            f"Undecided: {undecided['missing_images']} distinct images are missing; what was captured since "
+            f"{undecided['since']} ({undecided['hours']:g} hours) stays part of the next window"
+        )
+    if left_out := content["left_out"]:
+        yield f"Left out: what was captured from {left_out['start']} to {left_out['end']} never came to a verdict"
 
 
 def _plain(text: str) -> str:

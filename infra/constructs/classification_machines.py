@@ -17,7 +17,8 @@ from infra.constructs.statements import allow, listing
 from infra.constructs.unexpected_end import unexpected_end
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
-from infra.workflows.classify import FAILED, RESULTS_PREFIX, Targets, classify_machine, prefix_machine
+from infra.workflows.classify import RESULTS_PREFIX, classify_machine, prefix_machine
+from infra.workflows.image_states import FAILED, Targets
 
 
 class ClassificationMachines(Construct):

@@ -12,13 +12,16 @@ from infra.settings import EnvironmentSettings
 
 _RETENTION = cdk.Duration.days(14)  # the most that a queue keeps
 _RECEIVES = 5
+# Not on a first creation that fails: what it leaves behind would stand in the way of the next try.
+_KEEP = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
 class ClassificationStore(Construct):
     """Table `<prefix>-results`, queues `<prefix>-review.fifo` and `<prefix>-classify-failures`.
 
     The review queue is a FIFO queue for its deduplication, and each image a message group, so that none waits for
-    another. A message that nobody could work off after some tries goes to `<prefix>-review-failures.fifo`.
+    another. A message that nobody could work off after some tries goes to `<prefix>-review-failures.fifo`. With
+    retain_on_destroy the table stays, and so do both review queues: no result says whether somebody has looked at it.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: EnvironmentSettings) -> None:
@@ -29,6 +32,9 @@ class ClassificationStore(Construct):
         self.review = self._queue(
             "Review", "review.fifo", dead_letters=sqs.DeadLetterQueue(queue=unreviewed, max_receive_count=_RECEIVES)
         )
+        if settings.retain_on_destroy:
+            for queue in (unreviewed, self.review):
+                _keep(queue)
         self.failures = self._queue("Failures", "classify-failures")
         acknowledge(
             self.failures,
@@ -49,7 +55,7 @@ class ClassificationStore(Construct):
             ),
             time_to_live_attribute="expires_at",
             deletion_protection=kept,
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if kept else cdk.RemovalPolicy.DESTROY,
+            removal_policy=_KEEP if kept else cdk.RemovalPolicy.DESTROY,
         )
 
     def _queue(self, construct_id: str, name: str, *, dead_letters: sqs.DeadLetterQueue | None = None) -> sqs.Queue:
@@ -66,3 +72,11 @@ class ClassificationStore(Construct):
             fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if fifo else None,
             dead_letter_queue=dead_letters,
         )
+
+
+def _keep(queue: sqs.Queue) -> None:
+    """The queue's policy, which refuses plain HTTP, stays with it."""
+    queue.apply_removal_policy(_KEEP)
+    for policy in queue.node.find_all():
+        if isinstance(policy, sqs.QueuePolicy):
+            policy.apply_removal_policy(_KEEP)

@@ -25,7 +25,7 @@ _ANSWERED_WITHIN = cdk.Duration.hours(24)
 
 
 class DeploymentMachine(Construct):
-    """`<prefix>-deploy`, started by every change of a version's approval in the group `<prefix>`.
+    """`<prefix>-deploy`, started by every change of a version's approval in the group `<prefix>`, and by no other.
 
     `rule` is what starts it: make it depend on what must still be there when nothing starts the machine any more.
     """
@@ -91,6 +91,9 @@ class DeploymentMachine(Construct):
                 detail={
                     "ModelPackageGroupName": [settings.prefix],
                     "ModelApprovalStatus": ["Approved", "Rejected", "PendingManualApproval"],
+                    # An edit of an old version's metadata tells of its approval, too, and would deploy it. A
+                    # registration names no fields.
+                    "UpdatedModelPackageFields": [{"exists": False}, "ModelApprovalStatus"],
                 },
             ),
             targets=[

@@ -7,10 +7,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.constructs.scaling_alarms import allow_scaling_alarms
 from infra.constructs.statements import allow, listing
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
-from infra.workflows.deployment.context import METRIC_NAMESPACE
+from infra.workflows.deployment.context import METRIC_NAMESPACE, live_key, other_endpoint
 
 _SCALING = ("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy")
 
@@ -88,12 +89,14 @@ class DeploymentRole(Construct):
         bucket = f"arn:{cdk.Stack.of(self).partition}:s3:::{artifact_bucket}"
         samples = f"{bucket}/models/*/serving/sample.json"
         self._explain("The sample lies under the id of its execution, which the service makes up.", samples)
-        live = f"{bucket}/serving/{self._settings.endpoint_name}/live.json"
+        live = f"{bucket}/{live_key(self._settings.endpoint_name)}"
+        other = f"{bucket}/{live_key(other_endpoint(self._settings))}"
         return [
             allow("ReadSamples", ["s3:GetObject"], [samples]),
             # Without it a missing sample is an access error, which says nothing.
             allow("SeeThatASampleIsMissing", ["s3:ListBucket"], [bucket], listing("models", without_prefix=True)),
             allow("RecordWhatIsLive", ["s3:GetObject", "s3:PutObject"], [live]),
+            allow("SeeWhatTheOtherKindServed", ["s3:GetObject"], [other]),
         ]
 
     def _alarms(self, alarm_arns: list[str]) -> list[iam.PolicyStatement]:
@@ -120,18 +123,12 @@ class DeploymentRole(Construct):
             "StringEquals": {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"},
         }
         endpoint = self._sagemaker("endpoint", self._settings.endpoint_name)
-        alarms = stack.format_arn(
-            service="cloudwatch",
-            resource="alarm",
-            resource_name=f"TargetTracking-endpoint/{self._settings.endpoint_name}/*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        self._explain("Application Auto Scaling names the alarms of its policies after the endpoint.", alarms)
         return [
             allow("Scale", [f"application-autoscaling:{name}" for name in _SCALING], [targets], service),
             # What registering a target does in the caller's name: "SageMaker identity-based policy examples".
             allow("ScaleEndpoint", ["sagemaker:UpdateEndpointWeightsAndCapacities"], [endpoint]),
-            allow("KeepScalingAlarms", ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"], [alarms]),
+            # Without autoscaling the machine removes what earlier settings left.
+            allow_scaling_alarms(self.role, self._settings.endpoint_name, putting=self._settings.serving.autoscaled),
             allow("FirstScalingOfTheAccount", ["iam:CreateServiceLinkedRole"], [linked], linked_service),
         ]
 

@@ -9,9 +9,11 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.constructs.python_function import PythonFunction
+from infra.constructs.scaling_alarms import allow_scaling_alarms
 from infra.constructs.statements import allow
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
+from infra.workflows.deployment.context import endpoint_names
 from infra.workflows.deployment.requests import deployment_hash
 
 
@@ -64,8 +66,8 @@ class EndpointLifecycle(Construct):
         def arn(resource: str, name: str) -> str:
             return stack.format_arn(service="sagemaker", resource=resource, resource_name=name)
 
-        # Of either kind: a change of the kind changes the name, and the old one has to go.
-        endpoints = [arn("endpoint", prefix), arn("endpoint", f"{prefix}-serverless")]
+        # Of either kind: with a change of the kind the old one has to go.
+        endpoints = [arn("endpoint", name) for name in endpoint_names(self._settings)]
         models, configurations = arn("model", f"{prefix}-v*"), arn("endpoint-config", f"{prefix}-v*")
         targets = stack.format_arn(service="application-autoscaling", resource="scalable-target", resource_name="*")
         for resource, reason in {
@@ -82,6 +84,8 @@ class EndpointLifecycle(Construct):
             allow("RemoveConfigurations", ["sagemaker:DeleteEndpointConfig"], [configurations]),
             allow("FindWhatIsLeft", ["sagemaker:ListModels", "sagemaker:ListEndpointConfigs"], ["*"]),
             allow("StopScaling", ["application-autoscaling:DeregisterScalableTarget"], [targets], namespace),
+            # Whatever the settings are now: what goes may have been scaled by earlier ones.
+            allow_scaling_alarms(role, prefix, putting=False),
         ]
 
     def _machine(self, role: iam.Role, machine: sfn.IStateMachine) -> list[iam.PolicyStatement]:

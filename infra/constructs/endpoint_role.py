@@ -25,6 +25,7 @@ class EndpointRole(Construct):
         artifact_bucket: str,
         repository_arn: str,
         log_group_arn: str,
+        alarm_arns: list[str],
     ) -> None:
         super().__init__(scope, construct_id)
         stack = cdk.Stack.of(self)
@@ -42,6 +43,7 @@ class EndpointRole(Construct):
             *self._storage(bucket),
             *self._images(repository_arn),
             *self._watching(log_group_arn),
+            *self._rolling_back(alarm_arns),
             *self._encryption(),
             *self._network(),
         ):
@@ -78,6 +80,16 @@ class EndpointRole(Construct):
             allow("WriteLogs", logs, [log_group_arn]),
             allow("PublishMetrics", ["cloudwatch:PutMetricData"], ["*"], namespace),
         ]
+
+    def _rolling_back(self, alarm_arns: list[str]) -> list[iam.PolicyStatement]:
+        """Watching the alarms that roll a deployment back; serverless endpoints have no such guardrails.
+
+        "Auto-Rollback Configuration and Monitoring" asks it of "your IAM execution role", which may mean this one as
+        well as that of who calls UpdateEndpoint.
+        """
+        if self._settings.serving.kind == "serverless":
+            return []
+        return [allow("WatchAlarms", ["cloudwatch:DescribeAlarms"], alarm_arns)]
 
     def _encryption(self) -> list[iam.PolicyStatement]:
         serving = self._settings.serving

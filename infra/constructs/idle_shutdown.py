@@ -9,10 +9,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.constructs.alarms import Alarms, AlarmSpec
 from infra.constructs.python_function import PythonFunction
+from infra.constructs.scaling_alarms import allow_scaling_alarms
 from infra.constructs.statements import allow
 from infra.nag import acknowledge_wildcard
 from infra.settings import EnvironmentSettings
+
+_NAME = "stop-idle-endpoint"
 
 
 class IdleShutdown(Construct):
@@ -27,7 +31,7 @@ class IdleShutdown(Construct):
             "Stop",
             settings=settings,
             folder="stop_idle_endpoint",
-            name="stop-idle-endpoint",
+            name=_NAME,
             description=f"Removes {settings.endpoint_name} after {idle_hours} hours without a request",
             timeout=cdk.Duration.minutes(2),
             environment={
@@ -46,6 +50,8 @@ class IdleShutdown(Construct):
             schedule=events.Schedule.rate(cdk.Duration.hours(1)),
             targets=[targets.LambdaFunction(stop.function, retry_attempts=2)],
         )
+        # Nobody waits for the answer, so that a failure would be heard of with the bill.
+        Alarms(self, "Alarms", settings=settings, specs=[_failed(settings)], topic=topic)
 
     def _statements(
         self, settings: EnvironmentSettings, role: iam.Role, topic: sns.ITopic
@@ -60,5 +66,19 @@ class IdleShutdown(Construct):
             allow("StopEndpoint", ["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], [endpoint]),
             allow("SeeRequests", ["cloudwatch:GetMetricStatistics"], ["*"]),
             allow("StopScaling", ["application-autoscaling:DeregisterScalableTarget"], [scalable], namespace),
+            allow_scaling_alarms(role, settings.endpoint_name, putting=False),
             allow("Notify", ["sns:Publish"], [topic.topic_arn]),
         ]
+
+
+def _failed(settings: EnvironmentSettings) -> AlarmSpec:
+    function = f"{settings.prefix}-{_NAME}"
+    return AlarmSpec(
+        name="idle-shutdown-failed",
+        what=f"The function {function} could not see whether {settings.endpoint_name} is used, or remove it",
+        namespace="AWS/Lambda",
+        metric="Errors",
+        dimensions={"FunctionName": function},
+        # As often as it is called, so that one that always fails notifies once.
+        period_minutes=60,
+    )

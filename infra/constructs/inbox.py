@@ -13,7 +13,11 @@ from infra.settings import EnvironmentSettings
 
 
 class Inbox(Construct):
-    """Rule `<prefix>-inbox`: "Object Created" below `prefix` starts `machine`; what cannot start goes to `failures`."""
+    """Rule `<prefix>-inbox`: "Object Created" below `prefix` starts `machine`; what cannot start goes to `failures`.
+
+    Also of files that are no images: the alternatives of a pattern for a key are joined by or, and it asks for the
+    prefix. The machine skips them.
+    """
 
     def __init__(
         self,

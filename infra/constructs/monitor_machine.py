@@ -67,7 +67,8 @@ class MonitorMachine(Construct):
         rule = stack.format_arn(service="events", resource="rule", resource_name=_JOB_EVENTS_RULE)
         return [
             allow("CallFunctions", ["lambda:InvokeFunction"], [function.function_arn for function in functions]),
-            allow("RunJob", [*run, "sagemaker:AddTags"], [jobs]),
+            # Of the tags it lists, see "IAM policies for Amazon SageMaker" in the Step Functions guide.
+            allow("RunJob", [*run, "sagemaker:AddTags", "sagemaker:ListTags"], [jobs]),
             allow(
                 "PassJobRole",
                 ["iam:PassRole"],

@@ -1,21 +1,12 @@
-"""The alarms of the monitoring stack; each says what happened and where docs/operations.md says what to do."""
+"""What the monitoring stack raises alarms for, as specifications."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_sns as sns
-from constructs import Construct
-
+from infra.constructs.alarms import AlarmSpec
 from infra.settings import EnvironmentSettings
 from infra.workflows.monitor import ENDPOINT_DIMENSION, METRIC_NAMESPACE
 from pipeline_def.settings import PIPELINES
 
-RUNBOOK = "docs/operations.md"
 # "SageMaker pipelines metrics" in the developer guide; the spelling is the service's.
 PIPELINE_NAMESPACE = "AWS/Sagemaker/ModelBuildingPipeline"
 # Queues of other stacks that hold what nobody could work off, by name.
@@ -25,25 +16,8 @@ _FAILED = {"failed": ("ExecutionsFailed", "failed")}
 _ENDS = {**_FAILED, "timed-out": ("ExecutionsTimedOut", "timed out"), "stopped": ("ExecutionsAborted", "was stopped")}
 # Of the deployment's other ends a rule of its own tells, and of the classification's the queue of failures.
 MACHINE_ENDS = {"monitor": _ENDS, "deploy": _FAILED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlarmSpec:
-    """One alarm on a metric that reaches 1; ``runbook`` is the anchor's end where several share one."""
-
-    name: str
-    what: str
-    namespace: str
-    metric: str
-    dimensions: dict[str, str] = field(hash=False)
-    statistic: str = "Sum"
-    period_minutes: int = 5
-    runbook: str = ""
-
-    @property
-    def anchor(self) -> str:
-        """The anchor of its section."""
-        return f"alarm-{self.runbook or self.name}"
+# MOST_HOURS of functions/select_window: captures of before are left out of a window.
+LONGEST_WINDOW_DAYS = 7
 
 
 def alarm_specs(settings: EnvironmentSettings, *, state_machine_arns: dict[str, str]) -> list[AlarmSpec]:
@@ -69,7 +43,34 @@ def alarm_specs(settings: EnvironmentSettings, *, state_machine_arns: dict[str, 
         )
         for name in PIPELINES
     ]
-    return [drift, *pipelines, *_machines(settings, state_machine_arns), *_queues(settings), *_retrain(settings)]
+    return [
+        drift,
+        _no_verdict(settings),
+        *pipelines,
+        *_machines(settings, state_machine_arns),
+        *_queues(settings),
+        *_retrain(settings),
+    ]
+
+
+def no_verdict_hours(settings: EnvironmentSettings) -> int:
+    """How long images may wait for a verdict: the longest window's days, but captures must not be gone by then."""
+    return 24 * min(LONGEST_WINDOW_DAYS, settings.serving.capture_expiry_days)
+
+
+def _no_verdict(settings: EnvironmentSettings) -> AlarmSpec:
+    hours = no_verdict_hours(settings)
+    return AlarmSpec(
+        name="no-verdict",
+        what=f"What {settings.endpoint_name} was asked has waited for a verdict of the monitor for {hours // 24} days",
+        namespace=METRIC_NAMESPACE,
+        metric="UndecidedHours",
+        dimensions={ENDPOINT_DIMENSION: settings.endpoint_name},
+        statistic="Maximum",
+        # A day: shorter, and every daily run would fire it anew.
+        period_minutes=24 * 60,
+        threshold=hours,
+    )
 
 
 def _machines(settings: EnvironmentSettings, arns: dict[str, str]) -> list[AlarmSpec]:
@@ -115,40 +116,3 @@ def _retrain(settings: EnvironmentSettings) -> list[AlarmSpec]:
             dimensions={"FunctionName": function},
         )
     ]
-
-
-class MonitoringAlarms(Construct):
-    """Alarms `<prefix>-<name>`; silence is no alarm."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: EnvironmentSettings,
-        specs: Sequence[AlarmSpec],
-        topic: sns.ITopic,
-    ) -> None:
-        super().__init__(scope, construct_id)
-        self.by_name = {spec.name: self._alarm(settings, spec, topic) for spec in specs}
-
-    def _alarm(self, settings: EnvironmentSettings, spec: AlarmSpec, topic: sns.ITopic) -> cloudwatch.Alarm:
-        alarm = cloudwatch.Alarm(
-            self,
-            "".join(part.capitalize() for part in spec.name.split("-")),
-            alarm_name=f"{settings.prefix}-{spec.name}",
-            alarm_description=f"{spec.what}. What to do: {RUNBOOK}#{spec.anchor}",
-            metric=cloudwatch.Metric(
-                namespace=spec.namespace,
-                metric_name=spec.metric,
-                dimensions_map=spec.dimensions,
-                statistic=spec.statistic,
-                period=cdk.Duration.minutes(spec.period_minutes),
-            ),
-            threshold=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=1,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        alarm.add_alarm_action(actions.SnsAction(topic))
-        return alarm

@@ -37,7 +37,7 @@ class DefinedMachine(Construct):
         self.arn = cdk.Stack.of(self).format_arn(
             service="states", resource="stateMachine", resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
         )
-        self.role = role or self._build_role(name)
+        self.role = role or self._build_role(name, maps=_has_distributed_map(definition))
         self.machine = stepfunctions.StateMachine(
             self,
             "Machine",
@@ -57,7 +57,9 @@ class DefinedMachine(Construct):
             self.role, "*", reason="Log deliveries, traces and metrics have no resource type that a policy could name."
         )
 
-    def _build_role(self, name: str) -> iam.Role:
+    def _build_role(self, name: str, *, maps: bool) -> iam.Role:
+        # What a distributed map starts runs as `stateMachine:<name>/<label of the map>`.
+        sources = [self.arn, f"{self.arn}/*"] if maps else [self.arn]
         return iam.Role(
             self,
             "Role",
@@ -65,7 +67,7 @@ class DefinedMachine(Construct):
                 "states.amazonaws.com",
                 conditions={
                     "StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account},
-                    "ArnLike": {"aws:SourceArn": self.arn},
+                    "ArnLike": {"aws:SourceArn": sources},
                 },
             ),
             description=f"Role of the state machine {name}",
@@ -83,3 +85,11 @@ class DefinedMachine(Construct):
         assert isinstance(resource, logs.CfnLogGroup)
         resource.retention_in_days = settings.log_retention_days
         return group
+
+
+def _has_distributed_map(definition: Any) -> bool:
+    if isinstance(definition, Mapping):
+        config = definition.get("ProcessorConfig")
+        distributed = isinstance(config, Mapping) and config.get("Mode") == "DISTRIBUTED"
+        return distributed or any(map(_has_distributed_map, definition.values()))
+    return isinstance(definition, list) and any(map(_has_distributed_map, definition))

@@ -22,7 +22,8 @@ def unexpected_end(
 ) -> events.Rule:
     """Rule `<prefix>-<purpose>-unexpected`, without a target: time-outs, stops, and errors that no state caught.
 
-    `told` is the error with which a machine fails once it has told of a failure itself. Children of a map are
+    `told` is the error with which a machine fails once it has told of a failure itself. A time-out and a stop may have
+    an `error` that is null, which a template cannot name, so that nothing is asked of theirs. Children of a map are
     executions of another ARN, so that stopping a map does not tell of each.
     """
     return events.Rule(
@@ -35,8 +36,10 @@ def unexpected_end(
             detail_type=["Step Functions Execution Status Change"],
             detail={
                 "stateMachineArn": [machine.state_machine_arn for machine in machines],
-                "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-                "error": [{"exists": False}, {"anything-but": [told]}],
+                "$or": [
+                    {"status": ["TIMED_OUT", "ABORTED"]},
+                    {"status": ["FAILED"], "error": [{"exists": False}, {"anything-but": [told]}]},
+                ],
             },
         ),
     )

@@ -22,6 +22,7 @@ TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 _.:/=+@-]{0,25
 _BUCKET_NAME_LIMIT: Final = 63
 _LONGEST_BUCKET_PURPOSE: Final = "artifacts"
 _ACCOUNT_DIGITS: Final = 12
+_HOURS_OF_A_DAY: Final = 24
 _OWN_TAGS: Final = frozenset({"project", "environment"})
 
 
@@ -52,14 +53,21 @@ class EnvironmentSettings(BaseModel):
         description="ARN or name of an IAM policy that bounds every role of the stacks",
     )
     retain_on_destroy: bool = Field(
-        description="true: buckets and model versions stay when the stacks go, and the stacks are protected from "
-        "deletion; false: all of it is deleted with them",
+        description="true: buckets, model versions, results and review queues stay when the stacks go, and the stacks "
+        "are protected from deletion; false: all of it is deleted with them",
     )
     execution_expiry_days: int = Field(
-        90, ge=1, le=3650, description="Age at which the outputs of an execution expire; registered models never do"
+        90,
+        ge=1,
+        le=3650,
+        description="Age at which the outputs of an execution expire, and at the latest the monitor's results; "
+        "registered models never do",
     )
     noncurrent_expiry_days: int = Field(
-        30, ge=1, le=3650, description="How long an overwritten or deleted object can be restored"
+        30,
+        ge=1,
+        le=3650,
+        description="How long an overwritten or deleted object can be restored; what shows users' images: 1 day",
     )
     log_retention_days: LogRetentionDays = Field(90, description="Age at which function logs and bucket access logs go")
     max_parallel_steps: int = Field(4, ge=1, le=50, description="Steps of one execution that may run at the same time")
@@ -77,6 +85,11 @@ class EnvironmentSettings(BaseModel):
     def prefix(self) -> str:
         """`<project>-<environment>`, the start of every name."""
         return f"{self.project}-{self.environment}"
+
+    @property
+    def monitor_expiry_days(self) -> int:
+        """Age at which the monitor's results expire: their pages show captured images, and go when those go."""
+        return min(self.execution_expiry_days, self.serving.capture_expiry_days)
 
     def state_machine_name(self, purpose: str) -> str:
         """Name of a state machine: deploy, classify, ..."""
@@ -118,6 +131,37 @@ class EnvironmentSettings(BaseModel):
             raise ValueError(
                 f"pipeline.cache_days {self.pipeline.cache_days} must be below execution_expiry_days "
                 f"{self.execution_expiry_days}: a reused result's files would be gone"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_captures_are_compared(self) -> Self:
+        """A capture is read when its window has ended, and the run that reads it may be the next one."""
+        hours, days = self.monitoring.every_hours, self.serving.capture_expiry_days
+        needed = -(-hours // _HOURS_OF_A_DAY) + 1
+        if self.serving.capture_percent and days < needed:
+            raise ValueError(
+                f"serving.capture_expiry_days {days} must be {needed} or more with monitoring.every_hours {hours}: "
+                "captures would be gone before they are compared; keep them longer, or compare more often"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels_find_their_answers(self) -> Self:
+        days, kept = self.monitoring.label_days, self.monitor_expiry_days
+        if self.serving.capture_percent and days > kept:
+            raise ValueError(
+                f"monitoring.label_days {days} must be {kept} or less: the answers that late labels belong to expire "
+                "with the smaller of execution_expiry_days and serving.capture_expiry_days; lower it, or raise those"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_drift_can_be_seen(self) -> Self:
+        if self.monitoring.retrain_on_drift and not self.serving.capture_percent:
+            raise ValueError(
+                "monitoring.retrain_on_drift true needs captured requests: set serving.capture_percent to 1 or more, "
+                "which takes serving.kind realtime, or retrain_on_drift to false"
             )
         return self
 

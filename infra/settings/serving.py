@@ -54,7 +54,12 @@ class ServingSettings(Section):
     capture_percent: int = Field(
         0, ge=0, le=100, description="Share of the requests that are captured for the monitor; real-time only"
     )
-    capture_expiry_days: int = Field(30, ge=1, le=3650, description="Age at which captured requests expire")
+    capture_expiry_days: int = Field(
+        30,
+        ge=1,
+        le=3650,
+        description="Age at which captured requests expire, and at the latest the monitor's results, which show them",
+    )
     kms_key_arn: str | None = Field(
         None,
         pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.settings import EnvironmentSettings
-from infra.workflows.states import State, choice, fail, sdk, task
+from infra.workflows.states import State, States, choice, fail, sdk, task, with_cause
 
 METRIC_NAMESPACE: Final = "imgpipe"
 ENDPOINT_DIMENSION: Final = "EndpointName"
@@ -29,6 +29,16 @@ _INSTANCE_SECONDS: Final = 3600
 # More than the function's own time limit, so that its error is heard and not its silence.
 SELECT_SECONDS: Final = 330
 _ROOT: Final = "/opt/ml/processing"
+_CAUGHT: Final = "Caught"
+_FAILED: Final = {"States.ALL": _CAUGHT}
+_OUTPUT: Final = {
+    "OutputName": "monitor",
+    "S3Output": {
+        "S3Uri.$": "$.selected.window.output_uri",
+        "LocalPath": f"{_ROOT}/output/monitor",
+        "S3UploadMode": "EndOfJob",
+    },
+}
 # Lambda's own errors: "Best practices for Step Functions", transient Lambda service exceptions.
 _LAMBDA_RETRIES: Final = [
     {
@@ -84,8 +94,32 @@ class Targets:
 
 def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
     """The definition. The window ends with the last whole hour, or at the input's `end` (ISO 8601)."""
-    failed = {"States.ALL": "Notify"}
-    states: dict[str, State] = {
+    return {
+        "Comment": f"Compares what {settings.endpoint_name} was asked with what its model was tested on",
+        "StartAt": "SelectWindow",
+        "States": {
+            **_selection(targets),
+            **_comparison(settings, targets),
+            **_publication(targets),
+            **_retraining(targets),
+            "Compared": {
+                "Type": "Pass",
+                "Parameters": {
+                    "verdict.$": "$.result.monitor.verdict",
+                    "drifted.$": "$.result.monitor.drifted",
+                    "report.$": "States.Format('{}/monitor.html', $.selected.window.output_uri)",
+                },
+                "End": True,
+            },
+            **with_cause(_CAUGHT, next_state="Notify"),
+            "Notify": _notify(settings, targets),
+            "Failed": fail("MonitorFailed", cause_path="$.error.Cause"),
+        },
+    }
+
+
+def _selection(targets: Targets) -> States:
+    return {
         "SelectWindow": task(
             f"arn:{targets.partition}:states:::lambda:invoke",
             {
@@ -96,7 +130,7 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             result_selector={"window.$": "$.Payload"},
             retry=_LAMBDA_RETRIES,
             timeout_seconds=SELECT_SECONDS,
-            catch=failed,
+            catch=_FAILED,
             next_state="AnyCaptured",
         ),
         "AnyCaptured": choice(
@@ -104,12 +138,17 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             default="NothingCaptured",
         ),
         "NothingCaptured": {"Type": "Succeed", "OutputPath": "$.selected.window"},
+    }
+
+
+def _comparison(settings: EnvironmentSettings, targets: Targets) -> States:
+    return {
         "Compare": task(
             f"arn:{targets.partition}:states:::sagemaker:createProcessingJob.sync",
             _job(settings, targets),
             retry=_JOB_RETRIES,
             timeout_seconds=60 * settings.monitoring.max_runtime_minutes + _INSTANCE_SECONDS,
-            catch=failed,
+            catch=_FAILED,
             next_state="ReadResult",
         ),
         "ReadResult": task(
@@ -121,9 +160,14 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             result_path="$.result",
             result_selector={"monitor.$": "States.StringToJson($.Body)"},
             retry=_ANY_RETRIES,
-            catch=failed,
+            catch=_FAILED,
             next_state="IsPublished",
         ),
+    }
+
+
+def _publication(targets: Targets) -> States:
+    return {
         "IsPublished": choice(
             {"Variable": "$.selected.window.publish", "BooleanEquals": True, "Next": "PutMetrics"}, default="Compared"
         ),
@@ -131,30 +175,13 @@ def monitor_machine(settings: EnvironmentSettings, targets: Targets) -> dict[str
             sdk("cloudwatch:putMetricData", partition=targets.partition),
             {"Namespace": METRIC_NAMESPACE, "MetricData.$": "$.result.monitor.metric_data"},
             retry=_ANY_RETRIES,
-            catch=failed,
+            catch=_FAILED,
             next_state="IsDrift" if targets.start_retrain_arn else "Compared",
         ),
-        **_retraining(targets, failed),
-        "Compared": {
-            "Type": "Pass",
-            "Parameters": {
-                "verdict.$": "$.result.monitor.verdict",
-                "drifted.$": "$.result.monitor.drifted",
-                "report.$": "States.Format('{}/monitor.html', $.selected.window.output_uri)",
-            },
-            "End": True,
-        },
-        "Notify": _notify(settings, targets),
-        "Failed": fail("MonitorFailed", cause_path="$.error.Cause"),
-    }
-    return {
-        "Comment": f"Compares what {settings.endpoint_name} was asked with what its model was tested on",
-        "StartAt": "SelectWindow",
-        "States": states,
     }
 
 
-def _retraining(targets: Targets, failed: dict[str, str]) -> dict[str, State]:
+def _retraining(targets: Targets) -> States:
     """Every window that drifts asks anew, so that a start that was refused is tried again with the next one."""
     if targets.start_retrain_arn is None:
         return {}
@@ -170,7 +197,7 @@ def _retraining(targets: Targets, failed: dict[str, str]) -> dict[str, State]:
             },
             # The function recognises what it started for this execution.
             retry=_ANY_RETRIES,
-            catch=failed,
+            catch=_FAILED,
             next_state="Compared",
         ),
     }
@@ -183,56 +210,50 @@ def job_name_prefix(settings: EnvironmentSettings) -> str:
 
 def _job(settings: EnvironmentSettings, targets: Targets) -> dict[str, Any]:
     """The request of CreateProcessingJob: the container sees no network, and no input is empty."""
-    arguments = ", ".join(
-        [
-            f"'--min-records', '{settings.monitoring.min_records}'",
-            f"'--endpoint', '{settings.endpoint_name}'",
-            *(
-                f"'--{name}', $.selected.window.{name.replace('-', '_')}"
-                for name in ("version", "model-name", "start", "end", "since")
-            ),
-        ]
-    )
+    monitoring = settings.monitoring
     return {
         "ProcessingJobName.$": "$.selected.window.job_name",
         "RoleArn": targets.job_role_arn,
         "AppSpecification": {
             "ImageUri": targets.image_uri,
             "ContainerEntrypoint": ["python", "-m", "monitor"],
-            "ContainerArguments.$": f"States.Array({arguments})",
+            "ContainerArguments.$": _arguments(settings),
         },
         "ProcessingResources": {
             "ClusterConfig": {
                 "InstanceCount": 1,
-                "InstanceType": settings.monitoring.instance_type,
-                "VolumeSizeInGB": settings.monitoring.volume_size_gb,
+                "InstanceType": monitoring.instance_type,
+                "VolumeSizeInGB": monitoring.volume_size_gb,
             }
         },
         "NetworkConfig": {"EnableNetworkIsolation": True},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60 * settings.monitoring.max_runtime_minutes},
-        "ProcessingInputs": [
-            {
-                "InputName": name,
-                "S3Input": {
-                    "S3Uri.$": f"$.selected.window.{key}",
-                    "LocalPath": f"{_ROOT}/input/{name}",
-                    "S3DataType": "ManifestFile",
-                    "S3InputMode": "File",
-                },
-            }
-            for name, key in INPUTS.items()
-        ],
-        "ProcessingOutputConfig": {
-            "Outputs": [
-                {
-                    "OutputName": "monitor",
-                    "S3Output": {
-                        "S3Uri.$": "$.selected.window.output_uri",
-                        "LocalPath": f"{_ROOT}/output/monitor",
-                        "S3UploadMode": "EndOfJob",
-                    },
-                }
-            ]
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60 * monitoring.max_runtime_minutes},
+        "ProcessingInputs": [_input(name, key) for name, key in INPUTS.items()],
+        "ProcessingOutputConfig": {"Outputs": [_OUTPUT]},
+    }
+
+
+def _arguments(settings: EnvironmentSettings) -> str:
+    """The program's arguments as one intrinsic function, as some are settings and some the window's."""
+    arguments = [
+        f"'--min-records', '{settings.monitoring.min_records}'",
+        f"'--endpoint', '{settings.endpoint_name}'",
+        *(
+            f"'--{name}', $.selected.window.{name.replace('-', '_')}"
+            for name in ("version", "model-name", "start", "end", "since")
+        ),
+    ]
+    return f"States.Array({', '.join(arguments)})"
+
+
+def _input(name: str, key: str) -> dict[str, Any]:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri.$": f"$.selected.window.{key}",
+            "LocalPath": f"{_ROOT}/input/{name}",
+            "S3DataType": "ManifestFile",
+            "S3InputMode": "File",
         },
     }
 

@@ -127,3 +127,16 @@ def error_says(*patterns: str) -> State:
     """
     rules = [{"Variable": "$.error.Cause", "StringMatches": pattern} for pattern in patterns]
     return {"And": [present("$.error.Cause"), {"Or": rules} if len(rules) > 1 else rules[0]]}
+
+
+def with_cause(name: str, *, next_state: str) -> States:
+    """Goes on to `next_state` with a text at $.error.Cause, whatever was caught.
+
+    A time-out has none, and the error of a path that leads nowhere, States.Runtime, is one that no state catches.
+    """
+    return {
+        name: choice(present("$.error.Cause") | {"Next": next_state}, default=f"{name}, without a cause"),
+        f"{name}, without a cause": put(
+            {"Error.$": "$.error.Error", "Cause": "no cause was given"}, at="$.error", next_state=next_state
+        ),
+    }

@@ -22,15 +22,20 @@ _NOT_STARTED: Final = frozenset({125, 126, 127})
 _SIGNALLED: Final = range(129, 129 + 64)
 
 
-def docker_answers() -> bool:
-    """Whether a Docker engine can be reached."""
+def docker_silence() -> str | None:
+    """Why no Docker engine can be reached, in one line; None where one answers."""
     if shutil.which("docker") is None:
-        return False
+        return "there is no command docker"
     try:
-        done = subprocess.run(["docker", "version"], capture_output=True, timeout=_ANSWER_SECONDS, check=False)
+        # Fails without an engine, other than the command's own `docker --version`.
+        done = subprocess.run(
+            ["docker", "version"], capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return f"no answer within {_ANSWER_SECONDS:g} s"
+    if done.returncode == 0:
+        return None
+    return " ".join(done.stderr.split()) or f"docker version ended with {done.returncode}"
 
 
 class DockerRuntime:

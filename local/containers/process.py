@@ -15,7 +15,7 @@ from local.errors import LocalRunError
 # For programs that listen: Docker publishes a port on this interface alone, a process would take every one.
 LOOPBACK = ("--host", "127.0.0.1")
 # What a program needs of the machine; nothing else is handed on, credentials least of all.
-_HANDED_ON = ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH")
+_HANDED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def missing_interpreter(image: str, interpreter: Path | None) -> str:

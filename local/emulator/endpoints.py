@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tarfile
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -39,10 +38,11 @@ class Endpoints:
         self._closing = threading.Event()
         self._bakery = Bakery(self._cloudwatch, clock=clock, time=time, closing=self._closing)
         self.hosting: Hosting | None = None
+        self.error: Exception | None = None  # what the last change failed of, for a traceback
 
     def created(self, endpoint: FakeEndpoint) -> None:
         """Brings a new endpoint into service, in a thread of its own."""
-        self._begin(endpoint, "Creating", self._create, endpoint)
+        self._begin(endpoint, "Creating", self._create)
 
     def restored(self, name: str, fleet: str) -> None:
         """Says which fleet serves an endpoint that was created anew for one that lives already."""
@@ -54,7 +54,7 @@ class Endpoints:
         endpoint = self._backend.endpoints[name]
         self._backend.describe_endpoint_config(configuration)
         endpoint.pending_deployment_summary = {"EndpointConfigName": configuration}
-        self._begin(endpoint, "Updating", self._update, endpoint, configuration, deployment or {})
+        self._begin(endpoint, "Updating", self._update, configuration, deployment or {})
         return endpoint
 
     def refuse_busy(self, name: str) -> None:
@@ -87,20 +87,25 @@ class Endpoints:
     def _begin(self, endpoint: FakeEndpoint, status: str, work: Callable[..., None], *arguments: Any) -> None:
         if self.hosting is None:
             if work == self._update:
-                self._settle(endpoint, arguments[1])
+                self._settle(endpoint, arguments[0])
             return
         self._set(endpoint, status)
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        thread = threading.Thread(target=self._carry_out, args=(endpoint, work, *arguments), daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _create(self, endpoint: FakeEndpoint) -> None:
+    def _carry_out(self, endpoint: FakeEndpoint, work: Callable[..., None], *arguments: Any) -> None:
+        """Runs a change in its thread: whatever stops it, whoever polls the endpoint hears of it at once."""
         try:
-            fleet = self._launch(endpoint, endpoint.endpoint_config_name)
-            self._route(endpoint, {fleet: 1.0})
-        except (RolledBack, LocalRunError) as error:
-            self._set(endpoint, "Failed", str(error))
-            return
+            work(endpoint, *arguments)
+        except Exception as error:
+            self.error = error
+            self._fleets.pop(endpoint.endpoint_name, None)
+            self._set(endpoint, "Failed", _reason(error))
+
+    def _create(self, endpoint: FakeEndpoint) -> None:
+        fleet = self._launch(endpoint, endpoint.endpoint_config_name)
+        self._route(endpoint, {fleet: 1.0})
         self._fleets[endpoint.endpoint_name] = fleet
         self._set(endpoint, "InService")
 
@@ -111,11 +116,12 @@ class Endpoints:
             self._shift(endpoint, configuration, deployment, old=old, new=new)
             if old:
                 self._hosting.stop(old)
-        except (RolledBack, LocalRunError) as error:
-            self._set(endpoint, "RollingBack", str(error))
+        except Exception as error:  # whatever it is, what served before should serve again
+            self.error, reason = error, _reason(error)
+            self._set(endpoint, "RollingBack", reason)
             serves = self._returned(endpoint, old=old, new=new)
             endpoint.pending_deployment_summary = None
-            self._set(endpoint, "InService" if serves else "Failed", str(error))
+            self._set(endpoint, "InService" if serves else "Failed", reason)
             return
         self._fleets[endpoint.endpoint_name] = new
         self._settle(endpoint, configuration)
@@ -128,7 +134,7 @@ class Endpoints:
                 self._route(endpoint, {old: 1.0})
             if new:
                 self._hosting.stop(new)
-        except LocalRunError:  # the endpoint's process has ended, and all fleets with it; the first error says so
+        except Exception:  # mostly the endpoint's process has ended, and all fleets with it; the first error says so
             self._fleets.pop(endpoint.endpoint_name, None)
             return False
         return old is not None
@@ -172,10 +178,7 @@ class Endpoints:
         described = self._backend.describe_endpoint_config(configuration)
         [variant] = described["ProductionVariants"]
         request = FleetRequest.of(self._backend, endpoint.endpoint_name, described, variant)
-        try:
-            fleet = self._hosting.launch(request)
-        except (LocalRunError, OSError, tarfile.TarError) as error:  # what the model or image is to blame for
-            raise RolledBack(f"{type(error).__name__}: {error}") from error
+        fleet = self._hosting.launch(request)
         if reason := self._hosting.wait_ready(fleet):
             self._hosting.stop(fleet)
             raise RolledBack(reason)
@@ -212,3 +215,9 @@ class Endpoints:
         self._emit(
             source="aws.sagemaker", kind="SageMaker Endpoint State Change", detail=detail, resources=[endpoint.arn]
         )
+
+
+def _reason(error: Exception) -> str:
+    """An error as a FailureReason, in one line: what was foreseen speaks for itself, of the rest the kind helps."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RolledBack | LocalRunError) else f"{type(error).__name__}: {text}"

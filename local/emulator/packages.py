@@ -1,17 +1,27 @@
-"""Model packages of the emulated account: what an update must keep, and versions that were registered before."""
+"""Model packages of the emulated account: what an update keeps, their events, versions that were registered before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+from moto.sagemaker.responses import SageMakerResponse
 
 from local.emulator.replaced import replaced
 
 _KEPT: Final = ("customer_metadata_properties", "approval_description")
+# Of UpdateModelPackage: what says which request it is, and what the event calls otherwise.
+_NO_FIELDS: Final = ("ModelPackageArn", "ClientToken")
+_FIELDS: Final = {
+    "CustomerMetadataPropertiesToRemove": "CustomerMetadataProperties",
+    "AdditionalInferenceSpecificationsToAdd": "AdditionalInferenceSpecifications",
+    "SourceUri": "sourceUri",
+}
+_update: Final = SageMakerModelBackend.update_model_package
 
 
 class ModelPackages:
@@ -35,29 +45,50 @@ class ModelPackages:
 def completed_packages(emit: Callable[..., None]) -> Iterator[None]:
     """While open, UpdateModelPackage leaves alone what a request does not name; moto would drop it.
 
-    A request that names an approval status is followed by the service's event, which `emit` takes.
+    Every registration of a version, and every update, is followed by the service's event, which `emit` takes.
     """
-    update = SageMakerModelBackend.update_model_package
-
-    def update_named(self: SageMakerModelBackend, model_package_arn: str, **fields: Any) -> str:
-        package = self.model_packages.get(model_package_arn)
-        kept = {} if package is None else {name: getattr(package, name) for name in _KEPT}
-        status = None if package is None else package.model_approval_status
-        if fields.get("customer_metadata_properties") and kept:
-            fields["customer_metadata_properties"] = _merged(kept, fields)
-        arn: str = update(self, model_package_arn=model_package_arn, **(fields | _missing(kept, fields)))
-        if fields.get("model_approval_status") is not None:
-            _tell(self.model_packages[arn], emit)
-        elif status is not None:
-            self.model_packages[arn].set_model_approval_status(status)
-        return arn
-
-    with replaced(SageMakerModelBackend, update_model_package=update_named):
+    with replaced(SageMakerModelBackend, update_model_package=_update_named), _events(emit):
         yield
 
 
-def _tell(package: Any, emit: Callable[..., None]) -> None:
-    """The event as "Automating SageMaker with EventBridge" shows it, without the fields that nobody filters by."""
+def _update_named(self: SageMakerModelBackend, model_package_arn: str, **fields: Any) -> str:
+    package = self.model_packages.get(model_package_arn)
+    kept = {} if package is None else {name: getattr(package, name) for name in _KEPT}
+    status = None if package is None else package.model_approval_status
+    if fields.get("customer_metadata_properties") and kept:
+        fields["customer_metadata_properties"] = _merged(kept, fields)
+    arn: str = _update(self, model_package_arn=model_package_arn, **(fields | _missing(kept, fields)))
+    if fields.get("model_approval_status") is None and status is not None:
+        self.model_packages[arn].set_model_approval_status(status)
+    return arn
+
+
+@contextmanager
+def _events(emit: Callable[..., None]) -> Iterator[None]:
+    """At the requests, because moto's registry is not handed all of their fields."""
+    create, update = SageMakerResponse.create_model_package, SageMakerResponse.update_model_package
+
+    def created(self: Any) -> Any:
+        answer = create(self)
+        _tell(self.sagemaker_backend.model_packages[answer.result["ModelPackageArn"]], emit)
+        return answer
+
+    def updated(self: Any) -> Any:
+        answer = update(self)
+        named = [field for field in json.loads(self.body) if field not in _NO_FIELDS]
+        fields = list(dict.fromkeys(_FIELDS.get(field, field) for field in named))
+        _tell(self.sagemaker_backend.model_packages[answer.result["ModelPackageArn"]], emit, fields=fields)
+        return answer
+
+    with replaced(SageMakerResponse, create_model_package=created, update_model_package=updated):
+        yield
+
+
+def _tell(package: Any, emit: Callable[..., None], *, fields: Sequence[str] | None = None) -> None:
+    """The event as "Automating SageMaker with EventBridge" shows it, without what nobody filters by.
+
+    `fields` are those that an update names; a registration has none.
+    """
     detail = {
         "ModelPackageName": f"{package.model_package_group_name}/{package.model_package_version}",
         "ModelPackageGroupName": package.model_package_group_name,
@@ -67,6 +98,8 @@ def _tell(package: Any, emit: Callable[..., None]) -> None:
         "ModelApprovalStatus": package.model_approval_status,
         "CustomerMetadataProperties": package.customer_metadata_properties or {},
     }
+    if fields is not None:
+        detail["UpdatedModelPackageFields"] = list(fields)
     emit(
         source="aws.sagemaker",
         kind="SageMaker Model Package State Change",

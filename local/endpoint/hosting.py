@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 import threading
 import uuid
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from local.archives import unpack_model_archive
 from local.assembly import ImageAsset
 from local.containers.job import ContainerJob
 from local.containers.process import LOOPBACK, command_of
@@ -148,6 +148,5 @@ class LocalHosting:
         if key not in set(self._objects.keys(bucket, key)):
             raise LocalRunError(f"{uri} does not exist: the version has lost its model; run the pipeline again")
         self._objects.copy_out(bucket, key, archive)
-        with tarfile.open(archive) as tar:
-            tar.extractall(model, filter="data")
+        unpack_model_archive(archive, model, name=uri)
         archive.unlink()

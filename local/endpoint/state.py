@@ -69,11 +69,14 @@ def save(account: EmulatedAccount, directory: Path, *, endpoint: str, bucket: st
 
 
 def restore(account: EmulatedAccount, directory: Path, *, bucket: str) -> None:
-    """Gives the account the endpoint that runs; one whose process has ended is forgotten.
+    """Gives the account the endpoint that runs, and what was recorded as live.
 
-    What a deployment that was killed has left running is ended: fleets, or a process that nobody wrote down.
-    Raises LocalRunError where the file is of another format.
+    An endpoint whose process has ended is forgotten. What a deployment that was killed has left running is ended:
+    fleets, or a process that nobody wrote down. Raises LocalRunError where the file is of another format.
     """
+    if (directory / _OBJECTS).is_dir():
+        for file in all_files(directory / _OBJECTS):
+            account.objects.put(bucket, file.relative_to(directory / _OBJECTS).as_posix(), file)
     path, running = directory / NAME, control.running(directory)
     content = _read(path) if running and path.is_file() else None
     if content is None or running is None or not _reconciled(running, content["fleet"], directory):
@@ -86,9 +89,6 @@ def restore(account: EmulatedAccount, directory: Path, *, bucket: str) -> None:
     sagemaker.create_endpoint_config(**content["configuration"])
     sagemaker.create_endpoint(**content["endpoint"])
     account.endpoints.restored(content["endpoint"]["EndpointName"], content["fleet"])
-    if (directory / _OBJECTS).is_dir():
-        for file in all_files(directory / _OBJECTS):
-            account.objects.put(bucket, file.relative_to(directory / _OBJECTS).as_posix(), file)
 
 
 def _reconciled(running: EndpointControl, fleet: str, directory: Path) -> bool:

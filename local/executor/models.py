@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.archives import unpack_model_archive
 from local.emulator.account import EmulatedAccount
 from local.errors import LocalRunError
 from local.storage import split_uri
@@ -36,11 +36,7 @@ def unpack_model(account: EmulatedAccount, name: str, directory: Path) -> ModelC
     archive = directory.with_name("model.tar.gz")
     bucket, key = split_uri(container["ModelDataUrl"])
     account.objects.copy_out(bucket, key, archive)
-    try:
-        with tarfile.open(archive, "r:gz") as content:
-            content.extractall(directory, filter="data")
-    except tarfile.TarError as error:
-        raise LocalRunError(f"{container['ModelDataUrl']} is no model.tar.gz that can be unpacked: {error}") from error
+    unpack_model_archive(archive, directory, name=container["ModelDataUrl"])
     archive.unlink()
     return ModelContainer(image_uri=container["Image"], environment=container.get("Environment", {}))
 

@@ -60,7 +60,8 @@ class LocalRegistry:
             if stored.objects.is_dir():
                 for path in all_files(stored.objects):
                     account.objects.put(self._bucket, path.relative_to(stored.objects).as_posix(), path)
-            self._create(account, stored)
+            with account.events.quiet():
+                self._create(account, stored)
             account.packages.restored(stored.arn, created=stored.created, approval_status=stored.approval_status)
 
     def _check(self, stored: StoredVersion) -> None:

@@ -6,11 +6,15 @@ from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import ProcessingStep
 
+from pipeline_def.parameters import Parameters, threshold_name
 from pipeline_def.placeholders import MXNET_IMAGE_URI
+from pipeline_def.settings.evaluate import GATE_METRICS
 from pipeline_def.steps.context import Context
 from pipeline_def.steps.processing import Container, Text, output_uri, processing_step
 from pipeline_def.steps.resolve import CHAMPION_URI, CHAMPION_VERSION
 
+# Paths in the file that the gate reads.
+WORSE_BY, FAILED_GATES = "champion.worse_by", "gate.failed"
 EVALUATION_FILE = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
 
 
@@ -23,6 +27,7 @@ def evaluate_step(
         *("--top-k", parameters.top_k.to_string()),
         *("--threshold-precision", parameters.threshold_precision.to_string()),
         *("--champion-version", resolve.properties.Outputs[CHAMPION_VERSION]),
+        *gate_arguments(parameters),
     ]
     inputs = {
         "model": model_uri,
@@ -42,6 +47,15 @@ def evaluate_step(
         outputs={"evaluation": context.output("evaluate", "evaluation")},
         property_files=[EVALUATION_FILE],
     )
+
+
+def gate_arguments(parameters: Parameters) -> list[Text]:
+    """What the gate compares, told to Evaluate so that it can say in words which of it does not hold."""
+    arguments: list[Text] = []
+    for metric, threshold in parameters.gates.items():
+        option = "--at-least" if GATE_METRICS[metric] else "--at-most"
+        arguments += [option, metric, threshold_name(metric), threshold.to_string()]
+    return [*arguments, "--at-most", WORSE_BY, "ChampionMargin", parameters.champion_margin.to_string()]
 
 
 def evaluation_container(

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from common.contract import ContainerError
 
+GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952, 2.3.1
 # A ResNet-200 with its symbol is about 260 MB; ten times that is no model of this project.
 MAX_UNPACKED_BYTES = 3 * 1024**3
 MAX_MEMBERS = 1000
@@ -24,8 +25,11 @@ def extract_files(archive: Path, destination: Path, *, wanted: Callable[[str], b
     """
     if not archive.is_file():
         raise ContainerError(f"{archive} does not exist: this step needs the training job's model.tar.gz")
+    with archive.open("rb") as file:
+        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            raise ContainerError(f"{archive} is no gzip archive: give a model.tar.gz")
     try:
-        with tarfile.open(archive, mode="r:*") as tar:
+        with tarfile.open(archive, mode="r:gz") as tar:
             return _extract_checked(tar, archive, destination, wanted)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:

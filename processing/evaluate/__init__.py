@@ -1,6 +1,6 @@
 """Scores a trained model on the test records: python -m evaluate."""
 
-import os
+from common.openmp import use_available_cores
 
-# MXNet reads it once, at import, and without it works on one core. A package is imported before its modules.
-os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+# Before anything imports mxnet: a package is imported before its modules.
+use_available_cores()

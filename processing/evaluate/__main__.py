@@ -7,6 +7,7 @@ import argparse
 from common.arguments import ContainerParser, fraction, whole_number
 from common.contract import processing_input, processing_output, run
 from evaluate.findings import Findings
+from evaluate.gate import add_gate_options, read_gates
 from evaluate.job import Inputs, Options, evaluate
 
 HIGHEST_TOP_K = 1000
@@ -42,9 +43,13 @@ def _options() -> Options:
     parser.add_argument(
         "--champion-version", type=_version, default=None, help="version of the model in input champion, or none"
     )
+    add_gate_options(parser)
     given = parser.parse_args()
     return Options(
-        top_k=int(given.top_k), precision=float(given.threshold_precision), champion_version=given.champion_version
+        top_k=int(given.top_k),
+        precision=float(given.threshold_precision),
+        champion_version=given.champion_version,
+        gates=read_gates(given),
     )
 
 

@@ -101,8 +101,7 @@ def _check_classes(folder: Path, dataset: Dataset) -> None:
     if not (only_theirs or only_ours):
         raise ContainerError("it has the classes of the data set in another order")
     raise ContainerError(
-        f"it knows {len(classes)} classes, the data set {len(dataset.classes)}: only the champion has "
-        f"{_some(only_theirs)}, only the data set has {_some(only_ours)}"
+        f"it has other classes: only the champion has {_some(only_theirs)}, only the data set has {_some(only_ours)}"
     )
 
 

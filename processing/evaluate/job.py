@@ -12,6 +12,7 @@ from evaluate.baseline import baseline
 from evaluate.champion import contest
 from evaluate.evaluation_json import evaluation
 from evaluate.findings import Findings, find
+from evaluate.gate import Gate, failed
 from evaluate.mistakes import worst_mistakes
 from evaluate.model import load_model
 from evaluate.predict import predict
@@ -37,11 +38,15 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Arguments: ``precision`` is what accepted predictions shall reach, ``champion_version`` None for no champion."""
+    """Arguments: ``precision`` is what accepted predictions shall reach, ``champion_version`` None for no champion.
+
+    ``gates`` are those of the pipeline, for the words in which it fails.
+    """
 
     top_k: int
     precision: float
     champion_version: int | None
+    gates: tuple[Gate, ...] = ()
 
 
 def evaluate(inputs: Inputs, options: Options, destination: Path) -> Findings:
@@ -60,11 +65,12 @@ def evaluate(inputs: Inputs, options: Options, destination: Path) -> Findings:
         training=model.training,
         trials=trials,
     )
+    content = evaluation(findings) | {"gate": {"failed": failed(options.gates, findings)}}
     mistakes = worst_mistakes(predictions, inputs.records, inputs.dataset / "test.lst", classes=dataset.classes)
     with AtomicFiles() as files:
         files.open(destination / "baseline.json").write(json_bytes(baseline(predictions, inputs.records, dataset)))
         files.open(destination / "report.html").write(render(findings, mistakes).encode())
-        files.open(destination / "evaluation.json").write(json_bytes(evaluation(findings)))
+        files.open(destination / "evaluation.json").write(json_bytes(content))
     return findings
 
 

@@ -19,6 +19,8 @@ FALSE_ALARM_RATE = 0.01
 # Differences below these do not matter, however many images prove them. PSI: up to 0.1 is stable (Siddiqi, 2006);
 # KS: a tenth of the images; embedding: half a standard deviation; accuracy: five points.
 EFFECTS = {"prediction_mix": 0.1, "distribution": 0.1, "embedding": 0.5, "accuracy": 0.05}
+# Decimals of a mean: brightness and contrast go to 255, the others to 1 or a little beyond.
+DECIMALS = {"confidence": 3, "brightness": 1, "contrast": 1, "aspect": 3}
 SCORES = ("prediction_mix", "confidence", *COMPARED_IMAGES, "embedding", "accuracy")
 RISK = FALSE_ALARM_RATE / len(SCORES)
 
@@ -83,13 +85,14 @@ def _largest_change(now: Counts, then: Counts, classes: Sequence[str]) -> str:
 def _shape(name: str, now: dict[str, Any], then: dict[str, Any]) -> Score:
     """Judge a histogram by the largest difference of cumulative shares; edges are fixed by the schema."""
     window, baseline = np.array(now["counts"], np.int64), np.array(then["counts"], np.int64)
+    decimals = DECIMALS[name]
     return score(
         name,
         float(kolmogorov_smirnov(window, baseline)),
         deals(kolmogorov_smirnov, window, baseline),
         effect=EFFECTS["distribution"],
         risk=RISK,
-        detail=f"mean {then['mean']:.3g} then, {now['mean']:.3g} now",
+        detail=f"mean {then['mean']:.{decimals}f} then, {now['mean']:.{decimals}f} now",
     )
 
 

@@ -3,7 +3,8 @@
 import sys
 
 from common.contract import ContainerError, run
-from train.runtime import run_in_program_order, use_available_cores
+from common.openmp import use_available_cores
+from train.runtime import run_in_program_order
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from train.artifacts import ModelDirectory
 from train.channels import Channel
 from train.checkpoints import Checkpoints
 from train.cluster import Group
+from train.contention import Contention
 from train.history import EpochResult
 from train.hyperparameters import Hyperparameters
 from train.learner import Learner
@@ -67,9 +68,11 @@ class Trainer:
         Raises ContainerError when the loss becomes NaN or infinite; what there is then stays as it was before.
         """
         self._resume()
+        contention = Contention(self._threads)
         while len(self._epochs) < self._hyperparameters.epochs and not self._stopping.stopped:
             self._add(self._run_epoch(len(self._epochs)))
             self._save()
+            contention.look()
         best = history.best(self._epochs, self._selected_by)
         if self._stopping.stopped:
             value = best.validation[self._selected_by]

@@ -4,16 +4,6 @@ import os
 from pathlib import Path
 
 
-def use_available_cores() -> int:
-    """Let OpenMP use every core this process may run on; returns the number of threads.
-
-    Must run before mxnet is imported: MXNet reads OMP_NUM_THREADS once and stays on one core without it (30 against
-    56 images/s on two cores, ResNet-18 at 224x224). A value that is already set is respected.
-    """
-    threads = os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-    return int(threads.split(",")[0])
-
-
 def run_in_program_order(devices: Path = Path("/dev")) -> None:
     """Let MXNet finish each operation before it returns, which makes equal runs equal.
 

@@ -173,6 +173,19 @@ def test_results_and_queues_are_kept_and_encrypted(stack, environment):
         assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+def test_what_people_have_yet_to_look_at_stays_with_the_results(stack, environment):
+    kept = load_environment(environment).retain_on_destroy
+    named = {body["Properties"]["QueueName"]: name for name, body in resources(stack, "AWS::SQS::Queue").items()}
+    policies = {
+        body["Properties"]["Queues"][0]["Ref"]: body for body in resources(stack, "AWS::SQS::QueuePolicy").values()
+    }
+    for queue in ("review.fifo", "review-failures.fifo", "classify-failures"):
+        name = named[f"imgpipe-{environment}-{queue}"]
+        stays = kept and queue != "classify-failures"
+        for body in (stack["Resources"][name], policies[name]):
+            assert (body.get("DeletionPolicy") == "RetainExceptOnCreate") == stays, queue
+
+
 def test_the_review_queue_drops_duplicates_and_no_image_waits_for_another(stack, environment):
     [review] = [
         body["Properties"]
@@ -267,6 +280,10 @@ def test_only_its_own_machine_takes_on_a_machines_role(stack):
         [statement] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         if statement["Principal"] == {"Service": "states.amazonaws.com"}:
             assert {"StringEquals", "ArnLike"} == set(statement["Condition"]), name
+            source = resolve(statement["Condition"]["ArnLike"]["aws:SourceArn"], stack)
+            # The items of a distributed map run as machines of its label.
+            own = [source[0], f"{source[0]}/*"] if source[0].endswith("classify-prefix") else source[:1]
+            assert source == own, name
 
 
 def test_iam_knows_every_action_with_its_resources_and_conditions(stack):
@@ -285,13 +302,15 @@ def test_ends_that_leave_no_message_reach_the_failure_queue_by_a_rule(stack, env
     detail = rule["EventPattern"]["detail"]
     machines = resources(stack, "AWS::StepFunctions::StateMachine")
     assert [item["Ref"] for item in detail["stateMachineArn"]] == list(machines)
-    assert detail["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
     assert rule["EventPattern"]["source"] == ["aws.states"]
     told = {"ClassificationFailed"}
     for name, machine in _definitions(stack).items():
         ends = {state["Error"] for state in machine["States"].values() if state["Type"] == "Fail"}
         assert ends == told, f"{name} leaves a message before each of its own failures"
-    assert detail["error"] == [{"exists": False}, {"anything-but": sorted(told)}]
+    assert detail["$or"] == [
+        {"status": ["TIMED_OUT", "ABORTED"]},
+        {"status": ["FAILED"], "error": [{"exists": False}, {"anything-but": sorted(told)}]},
+    ]
     [target] = rule["Targets"]
     [queue] = [
         name

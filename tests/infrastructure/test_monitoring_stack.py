@@ -226,6 +226,7 @@ def test_the_machine_passes_one_role_to_sagemaker_alone(stack):
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     assert found["PutMetrics"]["Condition"] == {"StringEquals": {"cloudwatch:namespace": "imgpipe"}}
     assert found["RunJob"]["Resource"].endswith("-monitor-*")
+    assert {"sagemaker:AddTags", "sagemaker:ListTags"} <= set(found["RunJob"]["Action"])
 
 
 def test_no_wildcard_but_where_iam_knows_no_other(stack, retraining):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from cloudformation import iam_findings, listed, resolve, resources, statements
+from moto.events.models import EventPattern
 
-from infra.environments import load_environment
+from infra.environments import ROOT, load_environment
 from infra.settings import EnvironmentSettings
 from infra.workflows.deployment.requests import deployment_hash
 
@@ -87,6 +89,9 @@ def test_machine_reaches_only_its_own_names(stack, environment):
     bucket = f"arn:aws:s3:::{settings.prefix}-artifacts-123456789012-us-east-1"
     assert set(found["RecordWhatIsLive"]["Action"]) == {"s3:GetObject", "s3:PutObject"}
     assert found["RecordWhatIsLive"]["Resource"] == f"{bucket}/serving/{settings.endpoint_name}/live.json"
+    (other,) = {settings.prefix, f"{settings.prefix}-serverless"} - {settings.endpoint_name}
+    assert found["SeeWhatTheOtherKindServed"]["Resource"] == f"{bucket}/serving/{other}/live.json"
+    assert found["SeeWhatTheOtherKindServed"]["Action"] == "s3:GetObject"
 
 
 def test_machine_is_logged_and_traced_without_data(stack, environment):
@@ -135,14 +140,42 @@ def test_every_change_of_an_approval_in_the_group_starts_the_machine(stack, envi
         "detail": {
             "ModelPackageGroupName": [f"imgpipe-{environment}"],
             "ModelApprovalStatus": ["Approved", "Rejected", "PendingManualApproval"],
+            "UpdatedModelPackageFields": [{"exists": False}, "ModelApprovalStatus"],
         },
     }
     (target,) = rule["Targets"]
     assert target["DeadLetterConfig"]
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
-    unexpected = rules[f"imgpipe-{environment}-deploy-unexpected"]["EventPattern"]["detail"]
-    assert unexpected["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
-    assert {"anything-but": ["DeploymentFailed"]} in unexpected["error"], "what the machine told of is not told twice"
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ({"status": "FAILED", "error": "DeploymentFailed"}, False),
+        ({"status": "FAILED", "error": "States.Runtime"}, True),
+        ({"status": "FAILED"}, True),
+        ({"status": "TIMED_OUT", "error": None}, True),
+        ({"status": "TIMED_OUT"}, True),
+        ({"status": "ABORTED", "error": None}, True),
+        ({"status": "ABORTED", "error": "DeploymentFailed"}, True),
+        ({"status": "SUCCEEDED", "error": None}, False),
+    ],
+)
+def test_ends_that_the_machine_did_not_tell_of_are_told_by_a_rule(stack, environment, ended, told):
+    (rule,) = [
+        body["Properties"]
+        for body in resources(stack, "AWS::Events::Rule").values()
+        if body["Properties"]["Name"] == f"imgpipe-{environment}-deploy-unexpected"
+    ]
+    pattern = resolve(rule["EventPattern"], stack)
+    (machine,) = pattern["detail"]["stateMachineArn"]
+    event = {
+        "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change",
+        "detail": {"stateMachineArn": machine, **ended},
+    }
+    assert EventPattern(None, pattern).matches_event(event) is told
+    assert "null" not in json.dumps(pattern), "CloudFormation refuses it"
 
 
 def test_topic_takes_tls_alone_and_alarms_of_the_account(stack):
@@ -180,6 +213,30 @@ def test_idle_shutdown_only_where_it_is_set(template, environment):
     assert (f"imgpipe-{environment}-stop-idle-endpoint" in names) == (hours is not None)
 
 
+def test_a_failing_idle_shutdown_is_an_alarm(template):
+    """Nobody waits for its answer, and the endpoint that it does not remove costs by the hour."""
+    stack = template("dev", "serving")
+    [alarm] = [
+        body["Properties"]
+        for body in resources(stack, "AWS::CloudWatch::Alarm").values()
+        if body["Properties"]["AlarmName"] == "imgpipe-dev-idle-shutdown-failed"
+    ]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Errors", "Sum")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": "imgpipe-dev-stop-idle-endpoint"}]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    [topic] = resources(stack, "AWS::SNS::Topic")
+    assert alarm["AlarmActions"] == [{"Ref": topic}]
+
+
+def test_every_alarm_names_a_section_of_the_runbook(stack):
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs/operations.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    alarms = resources(stack, "AWS::CloudWatch::Alarm").values()
+    named = {body["Properties"]["AlarmDescription"].rpartition("docs/operations.md#")[2] for body in alarms}
+    assert len(named) >= 4
+    assert named <= anchors
+
+
 def test_outputs(stack, environment):
     assert set(stack["Outputs"]) == {"EndpointName", "DeployStateMachineArn", "NotificationTopicArn"}
     assert stack["Outputs"]["EndpointName"]["Value"] == load_environment(environment).endpoint_name
@@ -206,3 +263,36 @@ def test_network_key_and_addresses_reach_the_template(tmp_path):
 def test_without_capture_and_network_the_endpoint_has_no_such_permission(tmp_path):
     stack = _serving_stack(tmp_path)
     assert not {"CaptureRequests", "AttachToSubnets", "SeeNetwork"} & set(statements(stack, "HostingRole"))
+
+
+ALARM = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
+SCALING_ALARMS = f"{ALARM}TargetTracking-endpoint/imgpipe-dev/*"
+
+
+@pytest.mark.parametrize("start", ["HostingRole", "DeploymentRole"])
+def test_either_role_may_watch_the_alarms_that_roll_back(tmp_path, start):
+    watched = statements(_serving_stack(tmp_path), start)["WatchAlarms"]
+    assert watched["Action"] == "cloudwatch:DescribeAlarms"
+    assert {arn.removeprefix(f"{ALARM}imgpipe-dev-endpoint-") for arn in watched["Resource"]} == {
+        "errors",
+        "latency",
+        "smoke-test",
+    }
+
+
+def test_serverless_endpoints_have_no_alarms_that_roll_back_and_none_that_scale(tmp_path):
+    stack = _serving_stack(tmp_path, kind="serverless")
+    assert "WatchAlarms" not in statements(stack, "HostingRole")
+    assert "KeepScalingAlarms" not in statements(stack, "DeploymentRole")
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_whoever_scales_keeps_the_alarms_of_it_and_others_may_remove_old_ones(tmp_path, most):
+    stack = _serving_stack(tmp_path, instance_count=1, max_instance_count=most)
+    removing = {"cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"}
+    making = {"cloudwatch:PutMetricAlarm"} if most > 1 else set()
+    for start, actions in {"DeploymentRole": removing | making, "LifecycleRemoveRole": removing}.items():
+        kept = statements(stack, start)["KeepScalingAlarms"]
+        assert (set(kept["Action"]), kept["Resource"]) == (actions, SCALING_ALARMS)
+    for name, policy in _policies(stack).items():
+        assert not iam_findings(policy), name

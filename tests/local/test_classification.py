@@ -340,6 +340,15 @@ def test_a_new_image_in_the_inbox_is_classified_by_itself(workflow: Workflow) ->
     assert (ended.output["label"], ended.output["s3_key"]) == ("g", f"{INBOX}/new ü+1.png")
 
 
+def test_other_files_in_the_inbox_are_skipped(workflow: Workflow) -> None:
+    workflow.put(f"{INBOX}/labels.csv", b"a,b")
+    [delivery] = workflow.account.events.deliveries
+    ended = follow(workflow.account, delivery.answer)
+    assert (ended.status, ended.cause) == ("SUCCEEDED", None)
+    assert ended.output == {"status": "SKIPPED", "s3_bucket": DATA, "s3_key": f"{INBOX}/labels.csv"}
+    assert workflow.messages("ClassifyFailureQueueUrl") == workflow.results() == []
+
+
 def test_all_images_below_a_prefix_and_a_broken_one(workflow: Workflow) -> None:
     for number, color in enumerate(("red", "green", "grey")):
         workflow.upload(f"datasets/main/{number}.png", color)
@@ -348,12 +357,36 @@ def test_all_images_below_a_prefix_and_a_broken_one(workflow: Workflow) -> None:
     workflow.upload("datasets/other/4.png")
     ended = workflow.classify_prefix("datasets/main/")
     assert (ended.status, ended.cause) == ("SUCCEEDED", None)
-    assert ended.output["images"] == {"total": 5, "succeeded": 4, "failed": 1}
+    assert ended.output["objects"] == {"total": 5, "succeeded": 4, "failed": 1}, "one of them skipped"
     assert ended.output["results"]["Bucket"] == ARTIFACTS
     assert sorted(item["label"]["S"] for item in workflow.results() if item["status"]["S"] == "ACCEPTED") == ["g", "r"]
     assert [message["s3_key"] for message in workflow.messages("ReviewQueueUrl")] == ["datasets/main/2.png"]
     [failed] = workflow.messages("ClassifyFailureQueueUrl")
     assert (failed["error"], failed["input"]["s3_key"]) == ("InvalidImage", "datasets/main/broken.PNG")
+
+
+def test_a_prefix_is_a_folder(workflow: Workflow) -> None:
+    workflow.upload("datasets/cats/0.png", "red")
+    workflow.upload("datasets/cats-old/1.png", "green")
+    ended = workflow.classify_prefix("datasets/cats")
+    assert (ended.status, ended.cause) == ("SUCCEEDED", None)
+    assert (ended.output["s3_prefix"], ended.output["objects"]["total"]) == ("datasets/cats/", 1)
+    assert [item["label"]["S"] for item in workflow.results()] == ["r"]
+
+
+def test_an_empty_prefix_is_the_whole_bucket(workflow: Workflow) -> None:
+    workflow.upload("datasets/main/0.png", "red")
+    ended = workflow.classify_prefix("")
+    assert (ended.status, ended.output["objects"]["total"]) == ("SUCCEEDED", 1)
+
+
+@pytest.mark.parametrize("given", [{}, {"s3_bucket": DATA}, {"s3_prefix": "datasets/main"}, "text", [1]])
+def test_a_malformed_prefix_ends_in_the_queue(workflow: Workflow, given: Any) -> None:
+    ended = execute(workflow.account, workflow.outputs["ClassifyPrefixStateMachineArn"], given)
+    assert (ended.status, ended.error) == ("FAILED", "ClassificationFailed")
+    [message] = workflow.messages("ClassifyFailureQueueUrl")
+    assert message["input"] == given
+    assert message["results"] == {"Bucket": ARTIFACTS, "Prefix": "classify/runs"}
 
 
 def test_a_prefix_with_too_many_broken_images_is_given_up(workflow: Workflow) -> None:

@@ -30,7 +30,11 @@ FILES = {
         "content_hash": "sha256:a",
         "counts": {"train": 8, "validation": 1, "test": 1},
     },
-    "Evaluation": {"metrics": {name: {"value": 0.5} for name in GATE_METRICS}, "champion": {"worse_by": 0.0}},
+    "Evaluation": {
+        "metrics": {name: {"value": 0.5} for name in GATE_METRICS},
+        "champion": {"worse_by": 0.0},
+        "gate": {"failed": ""},
+    },
     "Package": {
         "content_hash": "sha256:a",
         "num_classes": 2,

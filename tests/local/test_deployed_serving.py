@@ -138,6 +138,77 @@ def test_from_approval_to_removal_and_back(
     assert rows(imgpipe_here("endpoint")[1])["Status"] == "InService"
 
 
+def serving(account: EmulatedAccount) -> str:
+    """The version that serves, as the name of its configuration begins."""
+    described = account.client("sagemaker").describe_endpoint(EndpointName="imgpipe-dev")
+    return str(described["EndpointConfigName"]).rsplit("-", 1)[0]
+
+
+def test_an_edit_of_an_approved_version_deploys_nothing(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    for version in ("1", "2"):
+        register(account, outputs)
+        imgpipe_here("approve", version)
+        assert newest(account, outputs).status == "SUCCEEDED"
+    before = executions(account, outputs["DeployStateMachineArn"])
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package/{outputs['ModelPackageGroupName']}/1"
+    for edit in (
+        {"CustomerMetadataProperties": {"owner": "vision"}},
+        {"ApprovalDescription": "seen by two people"},
+        {"ModelLifeCycle": {"Stage": "Production", "StageStatus": "Approved"}},
+    ):
+        account.client("sagemaker").update_model_package(ModelPackageArn=arn, **edit)
+    assert executions(account, outputs["DeployStateMachineArn"]) == before
+    assert serving(account) == "imgpipe-dev-v2"
+
+
+def test_a_version_that_is_approved_already_is_deployed_again(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    """Its update is no change, of which there need not be an event."""
+    for version in ("1", "2"):
+        register(account, outputs)
+        imgpipe_here("approve", version)
+        assert newest(account, outputs).status == "SUCCEEDED"
+    delivered = len(account.events.deliveries)
+    for _ in range(2):
+        code, out, error = imgpipe_here("approve", "1")
+        assert (code, error) == (0, "")
+        said, arn = out.splitlines()[0].split(" already, so the state machine is started directly: ")
+        assert said.endswith("/1: Approved")
+        assert follow(account, arn).status == "SUCCEEDED"
+        assert serving(account) == "imgpipe-dev-v1"
+    decisions = [item for item in account.events.deliveries[delivered:] if item.rule == "imgpipe-dev-approval"]
+    assert decisions == []
+
+    imgpipe_here("approve", "1", "--reject")
+    assert newest(account, outputs).status == "SUCCEEDED"
+    assert serving(account) == "imgpipe-dev-v2"
+    out = imgpipe_here("approve", "1", "--reject")[1]
+    assert "/1: Rejected already, so the state machine is started directly: " in out
+    assert newest(account, outputs).states[-1] == "Not live"
+
+
+def test_removing_the_endpoint_removes_its_scaling_first(
+    account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command
+) -> None:
+    """Its alarms would ring for an endpoint that is gone."""
+    register(account, outputs)
+    imgpipe_here("approve", "1")
+    assert newest(account, outputs).status == "SUCCEEDED"
+    scaling = account.client("application-autoscaling")
+    scaling.register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId="endpoint/imgpipe-dev/variant/AllTraffic",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=1,
+        MaxCapacity=2,
+    )
+    assert imgpipe_here("endpoint", "--stop")[0] == 0
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+
+
 def test_what_the_container_refuses_does_not_hide_the_others(
     account: EmulatedAccount, outputs: dict[str, str], imgpipe_here: Command, pictures: Path
 ) -> None:

@@ -95,7 +95,13 @@ def test_from_approval_to_the_end_of_the_endpoint(registry: CommandLine, tmp_pat
 
 @pytest.mark.slow
 def test_a_killed_endpoint_is_recognised_and_brought_back(registry: CommandLine) -> None:
-    assert registry("approve", "1", "--local").returncode == 0
+    """With the version that served last; a newer one is approved, too."""
+    for version in ("1", "2"):
+        assert registry("approve", version, "--local").returncode == 0
+    again = registry("approve", "1", "--local")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "/1: Approved already, so the state machine is started directly" in again.stdout
+    assert model_name(registry).startswith("imgpipe-dev-v1-")
     marks = processes(registry)
     psutil.Process(marks[0].pid).kill()
     gone = registry("endpoint", "--local")

@@ -32,6 +32,22 @@ FAILURE: Final = "DeploymentFailed"
 BUSY_STATUSES: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
 
+def endpoint_names(settings: EnvironmentSettings) -> tuple[str, str]:
+    """The endpoint's name with either serving.kind: a change of the kind changes the name."""
+    return settings.prefix, f"{settings.prefix}-serverless"
+
+
+def other_endpoint(settings: EnvironmentSettings) -> str:
+    """The endpoint's name with the other serving.kind."""
+    [name] = set(endpoint_names(settings)) - {settings.endpoint_name}
+    return name
+
+
+def live_key(endpoint: str) -> str:
+    """Key, in the artifact bucket, of the record of what an endpoint serves."""
+    return f"serving/{endpoint}/live.json"
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeployNames:
     """Names and ARNs that the machine is given; CDK tokens are fine.
@@ -120,11 +136,11 @@ class Context:
             repeatable=True,
         )
 
-    def read_live(self, *, at: str, then: str, on_error: str) -> State:
-        """What was recorded as live, at `<at>.file`; there may be no record yet."""
+    def read_live(self, *, at: str, then: str, on_error: str, key: str | None = None) -> State:
+        """What was recorded as live, at `<at>.file`; there may be no record yet. `key` None is the endpoint's own."""
         return self.call(
             "s3:getObject",
-            {"Bucket": self.names.artifact_bucket, "Key": self.live_key},
+            {"Bucket": self.names.artifact_bucket, "Key": key or self.live_key},
             at=at,
             select={"file.$": "States.StringToJson($.Body)"},
             then=then,
@@ -134,7 +150,12 @@ class Context:
     @property
     def live_key(self) -> str:
         """Key of the record of what is live."""
-        return f"serving/{self.endpoint}/live.json"
+        return live_key(self.endpoint)
+
+    @property
+    def other_live_key(self) -> str:
+        """Key of the record of the endpoint that the environment had, or will have, with another serving.kind."""
+        return live_key(other_endpoint(self.settings))
 
     def describe_endpoint(self, *, then: str, on_error: str) -> State:
         """The endpoint as it is, at $.endpoint."""

@@ -65,8 +65,9 @@ def _look(ctx: Context, *, already: str, poll_seconds: int, polls: int) -> State
         ),
         "Say that it is broken": put(
             {
-                "text.$": "States.Format('the endpoint is {}, which no update mends: delete it and approve again', "
-                "$.endpoint.EndpointStatus)"
+                "text.$": "States.Format('the endpoint is {}, which no update mends: remove it with `imgpipe endpoint "
+                "--stop`, then deploy the version with `imgpipe approve {}`', $.endpoint.EndpointStatus, "
+                "$.package.version)"
             },
             at="$.problem",
             next_state="See what serves",
@@ -76,17 +77,21 @@ def _look(ctx: Context, *, already: str, poll_seconds: int, polls: int) -> State
 
 def _is_this_still_wanted(ctx: Context) -> States:
     """Between the event and the change others may have deployed something newer, or withdrawn the approval."""
-    changed = f"$.Tags[?(@.Key == '{context.CHANGED_TAG}')].Value"
+    changed = f"$.tagged.Tags[?(@.Key == '{context.CHANGED_TAG}')].Value"
     approved = {"Variable": "$.approval.status", "StringEquals": "Approved"}
     return {
         "Who changed it last": ctx.call(
             "sagemaker:listTags",
             {"ResourceArn.$": "$.endpoint.EndpointArn"},
-            at="$.changed",
-            select={"by.$": changed},
-            then="Did a later decision change it",
+            # As it is, because an endpoint that somebody made by hand may have no tags.
+            at="$.tagged",
+            then="Has it tags",
             repeatable=True,
         ),
+        "Has it tags": choice(
+            present("$.tagged.Tags") | {"Next": "Find last change"}, default="Still approved before update"
+        ),
+        "Find last change": put({"by.$": changed}, at="$.changed", next_state="Did a later decision change it"),
         "Did a later decision change it": choice(
             {
                 "And": [

@@ -14,43 +14,54 @@ def prepare(ctx: Context, *, then: str) -> States:
 
 
 def _describe(ctx: Context) -> States:
+    """The answer is kept whole until "Begin", which drops it: what it lacks a selector's path could not ask for.
+
+    A path that finds nothing there ends the execution past every Catch (States.Runtime).
+    """
     return {
         "Describe version": ctx.call(
             "sagemaker:describeModelPackage",
             {"ModelPackageName.$": "$.target.arn"},
-            at="$.package",
-            select={
-                "arn.$": "$.ModelPackageArn",
-                "version.$": "$.ModelPackageVersion",
-                "status.$": "$.ModelApprovalStatus",
-                "metadata.$": "$.CustomerMetadataProperties",
-            },
+            at="$.described",
             then="Is it approved",
             repeatable=True,
         ),
         "Is it approved": choice(
-            {"Variable": "$.package.status", "StringEquals": "Approved", "Next": "Can it be served"},
+            {
+                "And": [
+                    present("$.described.ModelApprovalStatus"),
+                    {"Variable": "$.described.ModelApprovalStatus", "StringEquals": "Approved"},
+                ],
+                "Next": "Can it be served",
+            },
             default="No longer approved",
         ),
         "No longer approved": succeed("The version lost its approval meanwhile; that has an execution of its own"),
         "Can it be served": choice(
-            present("$.package.metadata.sample_uri") | {"Next": "Name model"},
+            present("$.described.CustomerMetadataProperties.sample_uri") | {"Next": "Name model"},
             default="Say that it cannot be served",
         ),
         "Say that it cannot be served": put(
             {
                 "text.$": "States.Format('version {} has no sample_uri in its metadata, for it was "
                 "registered before there was an endpoint. Run the pipeline again and approve what it registers.', "
-                "$.package.version)"
+                "$.described.ModelPackageVersion)"
             },
             at="$.problem",
             next_state="See what serves",
         ),
+        **_begin(ctx),
+    }
+
+
+def _begin(ctx: Context) -> States:
+    """What the deployment needs of what was found, and nothing else: a state's data end at 256 KiB."""
+    return {
         "Name model": put(
             {
                 "name.$": f"States.Format('{ctx.settings.prefix}-v{{}}-{settings_hash(ctx.settings)}', "
-                "$.package.version)",
-                "path.$": "States.StringSplit($.package.metadata.sample_uri, '/')",
+                "$.described.ModelPackageVersion)",
+                "path.$": "States.StringSplit($.described.CustomerMetadataProperties.sample_uri, '/')",
                 "polls": {"count": 0},
                 "smoke": {"state": "pending", "text": ""},
                 "tries": {"count": 0},
@@ -65,7 +76,11 @@ def _describe(ctx: Context) -> States:
                 "started.$": "$.started",
                 "execution.$": "$.execution",
                 "target.$": "$.target",
-                "package.$": "$.package",
+                "package": {
+                    "arn.$": "$.described.ModelPackageArn",
+                    "version.$": "$.described.ModelPackageVersion",
+                    "metadata.$": "$.described.CustomerMetadataProperties",
+                },
                 "name.$": "$.plan.name",
                 "path.$": "$.plan.path",
                 "polls.$": "$.plan.polls",

@@ -28,9 +28,11 @@ def smoke_test(ctx: Context, *, back: str, later: str) -> States:
             # Here and not in a state of its own, because only a task can catch that the answer is no JSON.
             select={"verbose.$": "States.StringToJson($.Body)"},
             then="Does it name its model",
-            # While traffic shifts, errors are the alarms' business; once it has, tries are counted.
-            on_error=later,
+            on_error="Keep why nothing was answered",
         ),
+        # While traffic shifts, errors are the alarms' business; once it has, tries are counted. Kept apart from errors
+        # of other calls, which say nothing of the model.
+        "Keep why nothing was answered": put({"error.$": "$.error"}, at="$.unanswered", next_state=later),
         "Does it name its model": choice(
             {
                 "And": [present("$.read.verbose.model.name"), present("$.read.verbose.predictions")],

@@ -107,16 +107,7 @@ def _keep_live(ctx: Context, *, then: str) -> States:
     """Newer versions may be approved and yet have been rolled back: new settings are no reason to try them again."""
     return {
         "Take live version": put({"arn.$": _LIVE_PACKAGE}, at="$.target", next_state="Describe kept version"),
-        "Read what was live": ctx.read_live(
-            at="$.recorded", then="Does the record name a version", on_error="Find approved versions"
-        ),
-        "Does the record name a version": choice(
-            present("$.recorded.file.model_package_arn") | {"Next": "Take recorded version"},
-            default="Find approved versions",
-        ),
-        "Take recorded version": put(
-            {"arn.$": "$.recorded.file.model_package_arn"}, at="$.target", next_state="Describe kept version"
-        ),
+        **_read_records(ctx),
         "Describe kept version": ctx.describe_version(
             "$.target.arn", at="$.kept", then="Is it still approved", on_error="Was it deleted"
         ),
@@ -129,7 +120,40 @@ def _keep_live(ctx: Context, *, then: str) -> States:
     }
 
 
+def _read_records(ctx: Context) -> States:
+    """What served last, by the endpoint's own record or by that of the other serving.kind, whichever is later.
+
+    After a change of the kind the endpoint has a name without a record, or with one of before the change.
+    """
+    own, other = "$.recorded.file", "$.other.file"
+    known = present(f"{own}.model_package_arn")
+    # Both are Step Functions' own text of a moment, of which the later one is the greater.
+    later = {"Variable": f"{own}.deployed_at", "StringGreaterThanEqualsPath": f"{other}.deployed_at"}
+    return {
+        "Read what was live": ctx.read_live(at="$.recorded", then="Read other record", on_error="Read other record"),
+        "Read other record": ctx.read_live(
+            at="$.other", key=ctx.other_live_key, then="Which record is later", on_error="Which record is later"
+        ),
+        "Which record is later": choice(
+            {
+                "And": [known, present(f"{own}.deployed_at"), present(f"{other}.deployed_at"), later],
+                "Next": "Take recorded version",
+            },
+            present(f"{other}.model_package_arn") | {"Next": "Take other recorded version"},
+            known | {"Next": "Take recorded version"},
+            default="Find approved versions",
+        ),
+        "Take recorded version": put(
+            {"arn.$": f"{own}.model_package_arn"}, at="$.target", next_state="Describe kept version"
+        ),
+        "Take other recorded version": put(
+            {"arn.$": f"{other}.model_package_arn"}, at="$.target", next_state="Describe kept version"
+        ),
+    }
+
+
 def _newest_approved(ctx: Context, *, then: str) -> States:
+    found = "$.approved.ModelPackageSummaryList"
     return {
         "Find approved versions": ctx.call(
             "sagemaker:listModelPackages",
@@ -140,15 +164,18 @@ def _newest_approved(ctx: Context, *, then: str) -> States:
                 "SortOrder": "Descending",
                 "MaxResults": 10,
             },
+            # As it is: a path of a selector that finds nothing ends the execution past every Catch.
             at="$.approved",
-            select={"arns.$": "$.ModelPackageSummaryList[*].ModelPackageArn"},
             then="Is any approved",
             repeatable=True,
         ),
         "Is any approved": choice(
-            present("$.approved.arns[0]") | {"Next": "Take newest approved version"},
+            present(f"{found}[0]") | {"Next": "Name approved versions"},
             event_is("Redeploy") | {"Next": "Nothing to deploy"},
             default="Say that none is approved",
+        ),
+        "Name approved versions": put(
+            {"arns.$": f"{found}[*].ModelPackageArn"}, at="$.approved", next_state="Take newest approved version"
         ),
         "Take newest approved version": put({"arn.$": "$.approved.arns[0]"}, at="$.target", next_state=then),
         "Nothing to deploy": succeed("No version is approved yet"),

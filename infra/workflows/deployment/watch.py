@@ -42,7 +42,7 @@ def watch(ctx: Context, *, then: str, smoke: str, poll_seconds: int, polls: int)
         "Deployed": choice(
             passed | {"Next": then},
             {"And": [pending, {"Variable": "$.tries.count", "NumericLessThan": _FINAL_TRIES}], "Next": "Count tries"},
-            {"And": [pending, present("$.error.Cause")], "Next": "Say why it does not answer"},
+            {"And": [pending, present("$.unanswered.error.Cause")], "Next": "Say why it does not answer"},
             pending | {"Next": "Say that it does not answer"},
             default="Undo",
         ),
@@ -50,7 +50,8 @@ def watch(ctx: Context, *, then: str, smoke: str, poll_seconds: int, polls: int)
         "Say why it does not answer": put(
             {
                 "state": "failed",
-                "text.$": "States.Format('the new model gave no answer; the last error was: {}', $.error.Cause)",
+                "text.$": "States.Format('the new model gave no answer; the last error was: {}', "
+                "$.unanswered.error.Cause)",
             },
             at="$.smoke",
             next_state="Undo",

@@ -68,6 +68,16 @@ def test_page_shows_images_and_asks_nobody(scene: Scene) -> None:
     assert "prefers-color-scheme: dark" in scene.page()
 
 
+def test_a_page_without_a_verdict_is_whole(scene: Scene) -> None:
+    scene.choose(undecided_since="2026-01-20T00:00:00Z")
+    scene.capture(scene.live[:30])
+    scene.run()
+    text = " ".join(" ".join(_parsed(scene.page()).text).split())
+    assert "Undecided 30 of 50 that a comparison needs" in text
+    assert "No verdict Whether these images drift is unknown: 20 distinct images are missing" in text
+    assert "Left out What was captured from 2026-01-20 00:00 UTC to 2026-01-31 00:00 UTC" in text
+
+
 def test_least_sure_come_first(scene: Scene) -> None:
     scene.capture(scene.live[:100])
     findings = scene.run()

@@ -10,6 +10,7 @@ import pytest
 from monitor.chance import SIMULATIONS, deals, limit, p_value
 from monitor.distances import kolmogorov_smirnov, population_stability_index
 from monitor.embedding import Sample, Unusualness, mahalanobis
+from monitor.scores import _shape
 from monitor.several_labels import worst_class
 
 
@@ -118,3 +119,17 @@ def test_several_labels_are_exact() -> None:
     assert 0 < beyond <= risk
     assert found.p_value == pytest.approx(1, abs=0.3)
     assert not found.drifted
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "said"),
+    [
+        ("confidence", 0.83, 0.863, "mean 0.830 then, 0.863 now"),
+        ("brightness", 114.0, 9.6543, "mean 114.0 then, 9.7 now"),
+        ("contrast", 40.04, 40.0, "mean 40.0 then, 40.0 now"),
+        ("aspect", 1.0, 1.3333, "mean 1.000 then, 1.333 now"),
+    ],
+)
+def test_both_means_have_the_same_number_of_decimals(name: str, then: float, now: float, said: str) -> None:
+    counts = [3, 4]
+    assert _shape(name, {"counts": counts, "mean": now}, {"counts": counts, "mean": then}).detail == said

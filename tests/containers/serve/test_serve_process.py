@@ -148,7 +148,7 @@ def test_archives_that_are_wrong(tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     assert f"{archive} does not exist" in failure(tmp_path, "--archive", str(archive))
     archive.write_bytes(b"nonsense")
-    assert "is not a whole gzip-compressed tar archive" in failure(tmp_path, "--archive", str(archive))
+    assert "is no gzip archive: give a model.tar.gz" in failure(tmp_path, "--archive", str(archive))
     (tmp_path / "image-classification-0001.params").touch()
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(tmp_path / "image-classification-0001.params", "image-classification-0001.params")

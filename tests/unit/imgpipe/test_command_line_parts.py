@@ -166,8 +166,17 @@ def test_of_several_instances_the_first_is_shown_and_of_a_tuning_job_the_trials(
 
 
 def test_a_champion_that_cannot_be_compared(tmp_path: Path) -> None:
-    champion = {"version": 4, "difference": None, "worse_by": 0.0}
-    assert "version 4, which cannot be compared" in shown(summary(champion=champion), tmp_path)
+    reason = "champion: it has other classes: only the champion has bicycle, only the data set has a"
+    champion = {"version": 4, "difference": None, "worse_by": 0.0, "reason": reason}
+    text = shown(summary(champion=champion, gates=[AGAINST_CHAMPION]), tmp_path)
+    assert "version 4, the newest approved: not compared, it has other classes: only the champion has bicycle" in text
+    assert "passed" not in text
+
+
+def test_a_comparison_that_was_made_is_a_gate(tmp_path: Path) -> None:
+    champion = {"version": 4, "difference": 0.01, "worse_by": 0.002, "reason": None}
+    text = shown(summary(champion=champion, gates=[AGAINST_CHAMPION]), tmp_path)
+    assert "passed: worse than the champion by up to 0.0020, at most 0.02" in text
 
 
 def test_on_a_terminal_a_table_is_left() -> None:
@@ -181,6 +190,15 @@ def test_on_a_terminal_a_table_is_left() -> None:
     assert "Below" not in last
 
 
+AGAINST_CHAMPION = {
+    "metric": "champion.worse_by",
+    "value": 0.002,
+    "threshold": 0.02,
+    "direction": "at most",
+    "passed": True,
+}
+
+
 def summary(**changes: Any) -> dict[str, Any]:
     return {
         "execution_id": "abc",
@@ -192,7 +210,7 @@ def summary(**changes: Any) -> dict[str, Any]:
             {"metric": "accuracy", "value": 0.98765, "threshold": 0.9, "direction": "at least", "passed": True},
             {"metric": "log_loss", "value": 0.1, "threshold": 0.05, "direction": "at most", "passed": False},
         ],
-        "champion": {"version": 4, "difference": 0.01, "worse_by": 0.002},
+        "champion": {"version": 4, "difference": 0.01, "worse_by": 0.002, "reason": None},
         "tuning": {
             "objective": "validation:accuracy",
             "best_value": 0.95,

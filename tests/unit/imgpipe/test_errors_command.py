@@ -19,7 +19,7 @@ from imgpipe.errors import CommandError
 from imgpipe.errors_found import Found, parse_since, refused_requests
 from imgpipe.local_errors import find_local
 from local.emulator.account import EmulatedAccount, emulated_account
-from local.endpoint.failures import note_failure
+from local.endpoint.deployments import note_deployment
 from local.endpoint.state import endpoint_directory
 
 NOW = datetime.now(timezone.utc)
@@ -248,11 +248,12 @@ def test_local_errors_are_those_of_the_environment(tmp_path: Path) -> None:
     for environment in ("dev", "prod"):
         directory = endpoint_directory(tmp_path, environment)
         directory.mkdir(parents=True)
-        note_failure(directory, json.dumps({"errorMessage": f"{environment} lost\nits model"}))
+        note_deployment(directory, version=2, failure=None)
+        note_deployment(directory, version=3, failure=json.dumps({"errorMessage": f"{environment} lost\nits model"}))
     found = find_local(tmp_path, "dev", HOUR_AGO)
     assert {(problem.source, problem.reason) for problem in found.problems} == {
         ("local run, pipeline train", "mine"),
-        ("local deployment", "dev lost its model"),
+        ("local deployment of version 3", "dev lost its model"),
     }
     assert find_local(tmp_path, "dev", NOW + timedelta(hours=1)).problems == [], "what is older is left out"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from infra.workflows.classify import TAKEN, Targets, classify_machine, prefix_machine
+from infra.workflows.classify import classify_machine, prefix_machine
+from infra.workflows.image_states import TAKEN, Targets
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGETS = Targets(
@@ -26,6 +27,16 @@ MACHINES = {
     "prefix": PREFIX,
     "item": PREFIX["States"]["Images"]["ItemProcessor"],
 }
+KEYS = [
+    ("a/b.jpg", True),
+    ("b.JPEG", True),
+    ("c d.Png", True),
+    ("e.tiff", True),
+    ("readme.txt", False),
+    ("folder/", False),
+    ("jpg", False),
+    ("archive.jpg.zip", False),
+]
 
 
 @pytest.fixture(params=MACHINES)
@@ -57,12 +68,28 @@ def test_every_failure_ends_in_the_queue_and_then_as_failed(machine):
     """Without a catch the input of a failed execution is lost to who works off the queue."""
     [failed] = [name for name, state in machine["States"].items() if state["Type"] == "Fail"]
     [fail] = [name for name, state in machine["States"].items() if state.get("Next") == failed]
+    caught = _checks_for_a_cause(machine, fail)
     for name, state in machine["States"].items():
         if state["Type"] in ("Task", "Map") and name != fail:
             last = state["Catch"][-1]
-            assert (last["ErrorEquals"], last["Next"], last["ResultPath"]) == (["States.ALL"], fail, "$.error"), name
+            assert (last["ErrorEquals"], last["Next"], last["ResultPath"]) == (["States.ALL"], caught, "$.error"), name
     message = machine["States"][fail]["Parameters"]["MessageBody"]
     assert {"input.$", "error.$", "cause.$", "execution.$"} <= set(message)
+
+
+def _checks_for_a_cause(machine: dict[str, Any], following: str) -> str:
+    """The state that goes on to `following` with a cause in any case: time-outs have none."""
+    [name] = [
+        name
+        for name, state in machine["States"].items()
+        if state["Type"] == "Choice"
+        and {"Variable": "$.error.Cause", "IsPresent": True, "Next": following} in state["Choices"]
+    ]
+    filled = machine["States"][machine["States"][name]["Default"]]
+    assert (filled["ResultPath"], filled["Next"]) == ("$.error", following)
+    assert filled["Parameters"]["Error.$"] == "$.error.Error"
+    assert filled["Parameters"]["Cause"]
+    return name
 
 
 def test_what_the_queue_is_told_is_there_wherever_the_failure_was(machine):
@@ -113,23 +140,37 @@ def test_the_map_is_distributed_and_bounded():
     assert images["ResultWriter"]["Parameters"]["Bucket"] == "artifacts", "outputs of a million images fit no state"
 
 
-@pytest.mark.parametrize(
-    ("key", "is_image"),
-    [
-        ("a/b.jpg", True),
-        ("b.JPEG", True),
-        ("c d.Png", True),
-        ("e.tiff", True),
-        ("readme.txt", False),
-        ("folder/", False),
-        ("jpg", False),
-        ("archive.jpg.zip", False),
-    ],
-)
-def test_which_files_below_a_prefix_are_classified(key, is_image):
-    rule = MACHINES["item"]["States"]["IsImage"]["Choices"][0]
+def _matches(rule: dict[str, Any], key: str) -> bool:
     patterns = [choice["StringMatches"].replace(".", r"\.").replace("*", ".*") for choice in rule["Or"]]
-    assert any(re.fullmatch(pattern, key) for pattern in patterns) == is_image
+    return any(re.fullmatch(pattern, key) for pattern in patterns)
+
+
+@pytest.mark.parametrize(("key", "is_image"), KEYS)
+def test_which_files_below_a_prefix_are_classified(key, is_image):
+    state = MACHINES["item"]["States"]["IsImage"]
+    [rule] = state["Choices"]
+    assert (rule["Next"], state["Default"]) == ("Begin", "Skipped")
+    assert _matches(rule, key) == is_image
+
+
+@pytest.mark.parametrize(("key", "is_image"), KEYS)
+def test_which_files_of_an_inbox_are_classified(key, is_image):
+    """Of events alone: a request names what it wants classified."""
+    state = MACHINES["image"]["States"]["IsImage"]
+    [rule] = state["Choices"]
+    present, other = rule["And"]
+    assert present == {"Variable": "$.input.detail.object.key", "IsPresent": True}
+    assert {choice["Variable"] for choice in other["Not"]["Or"]} == {"$.input.detail.object.key"}
+    assert (rule["Next"], state["Default"]) == ("Skipped", "Serialize")
+    assert _matches(other["Not"], key) == is_image
+
+
+def test_a_prefix_run_counts_objects_and_says_where_its_results_are_when_it_fails():
+    states = PREFIX["States"]
+    assert set(states["Summary"]["Parameters"]) == {"s3_bucket.$", "s3_prefix.$", "objects", "results.$"}
+    assert set(states["Summary"]["Parameters"]["objects"]) == {"total.$", "succeeded.$", "failed.$"}
+    message = states["FailPrefix"]["Parameters"]["MessageBody"]
+    assert message["results"] == states["Images"]["ResultWriter"]["Parameters"]
 
 
 def test_definitions_are_json_and_name_the_partition_and_no_endpoint():

@@ -88,7 +88,10 @@ def targets(state: dict) -> set[str]:
 
 
 class Account:
-    """What the machine's calls meet; endpoints take one status of their script with each look."""
+    """What the machine's calls meet; endpoints take one status of their script with each look.
+
+    Answers lack what is empty, as those of an SDK may.
+    """
 
     def __init__(self, of: EnvironmentSettings) -> None:
         self.settings = of
@@ -168,11 +171,12 @@ class Account:
     def sagemaker_describeModelPackage(self, ModelPackageName):  # noqa: N802, N803
         (version,) = [item for item in self.versions.items() if item[1]["arn"] == ModelPackageName]
         number, facts = version
+        metadata = {"CustomerMetadataProperties": facts["metadata"]} if facts["metadata"] else {}
         return {
             "ModelPackageArn": facts["arn"],
             "ModelPackageVersion": number,
             "ModelApprovalStatus": facts["status"],
-            "CustomerMetadataProperties": facts["metadata"],
+            **metadata,
             "CreationTime": datetime(2026, 1, number, tzinfo=timezone.utc),
         }
 
@@ -180,7 +184,7 @@ class Account:
         assert SortOrder == "Descending"
         found = [facts for _, facts in sorted(self.versions.items(), reverse=True)]
         summaries = [{"ModelPackageArn": item["arn"]} for item in found if item["status"] == ModelApprovalStatus]
-        return {"ModelPackageSummaryList": summaries}
+        return {"ModelPackageSummaryList": summaries} if summaries else {}
 
     def sagemaker_describeModel(self, ModelName):  # noqa: N802, N803
         return found(self.models, ModelName, "model")
@@ -239,7 +243,7 @@ class Account:
         return {}
 
     def sagemaker_listTags(self, ResourceArn):  # noqa: N802, N803
-        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]} if self.tags else {}
 
     def sagemaker_addTags(self, ResourceArn, Tags):  # noqa: N802, N803
         self.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
@@ -573,7 +577,19 @@ def test_no_answer_at_all_is_a_failure(execute):
     execution = execute(account, **approved(account, 1))
     assert execution["status"] == "FAILED"
     assert "no answer" in execution["cause"]
+    assert "Received server error (500) from primary" in execution["cause"]
     assert account.endpoint is None
+
+
+def test_errors_of_earlier_calls_are_no_reason_of_the_model(execute):
+    """That there was no model and no endpoint yet is what a first deployment begins with."""
+    account = Account(settings())
+    account.register(1)
+    account.answers = lambda _: account.answer("another-model")
+    execution = execute(account, **approved(account, 1))
+    assert execution["status"] == "FAILED"
+    assert "Say that it does not answer" in execution["path"]
+    assert "Could not find" not in execution["cause"]
 
 
 @pytest.mark.parametrize("status", ["Rejected", "PendingManualApproval"])
@@ -670,6 +686,32 @@ def test_redeploy_without_an_endpoint_brings_back_what_was_live(execute, status)
         account.serve(2, status=status)
     assert execute(account, ModelApprovalStatus="Redeploy")["status"] == "SUCCEEDED"
     assert account.serving() == account.name(1)
+
+
+@pytest.mark.parametrize("kind", ["realtime", "serverless"])
+@pytest.mark.parametrize(
+    ("own", "other", "serves"),
+    [
+        (None, (1, "2026-01-01T00:00:00.000Z"), 1),
+        ((3, "2026-01-01T00:00:00.000Z"), (1, "2026-01-02T00:00:00.000Z"), 1),
+        ((1, "2026-01-02T00:00:00.000Z"), (3, "2026-01-01T00:00:00.000Z"), 1),
+        ((1, "2026-01-02T00:00:00.000Z"), None, 1),
+    ],
+)
+def test_change_of_the_kind_keeps_the_version_that_served_last(execute, kind, own, other, serves):
+    """Version 3 is approved, too, and was rolled back; the endpoint has another name, so a record of its own."""
+    account = Account(settings(kind=kind))
+    for version in (1, 2, 3):
+        account.register(version)
+    names = ["imgpipe-dev", "imgpipe-dev-serverless"]
+    for name, record in zip(names if kind == "realtime" else reversed(names), (own, other), strict=True):
+        if record:
+            content = {"model_package_arn": account.versions[record[0]]["arn"], "deployed_at": record[1]}
+            key = f"serving/{name}/live.json"
+            boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(content))
+    execution = execute(account, ModelApprovalStatus="Redeploy")
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    assert account.serving() == account.name(serves)
 
 
 def test_redeploy_without_an_endpoint_or_a_record_takes_the_newest_approved(execute):
@@ -990,6 +1032,44 @@ def test_version_of_before_there_was_an_endpoint_says_what_to_do(execute):
     execution = execute(account, **approved(account, 1))
     assert "Run the pipeline again" in execution["cause"]
     assert not account.called("sagemaker:createModel")
+
+
+def test_version_without_any_metadata_says_so_too(execute):
+    account = Account(settings())
+    account.register(1)
+    account.versions[1]["metadata"] = {}
+    execution = execute(account, **approved(account, 1))
+    assert "Say that it cannot be served" in execution["path"], execution["end"]
+    assert (execution["status"], execution["error"]) == ("FAILED", "DeploymentFailed")
+    assert "version 1 has no sample_uri" in execution["cause"]
+
+
+def test_what_was_described_goes_no_further_than_it_is_needed():
+    """A model card alone may be 100,000 characters of the 256 KiB that a state's data may have."""
+    begin = definition(settings())["States"]["Begin"]
+    assert "ResultPath" not in begin, "the input is replaced"
+    assert not {"described", "plan", "approved", "endpoint"} & {name.removesuffix(".$") for name in begin["Parameters"]}
+
+
+def test_endpoint_that_somebody_made_by_hand_is_updated(execute):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1)
+    account.tags, account.script = {}, ["Updating", "InService"]
+    execution = execute(account, **approved(account, 2))
+    assert execution["status"] == "SUCCEEDED", execution["end"]
+    assert account.serving() == account.name(2)
+
+
+def test_endpoint_that_no_update_mends_names_the_commands(execute):
+    account = Account(settings())
+    for version in (1, 2):
+        account.register(version)
+    account.serve(1, status="UpdateRollbackFailed")
+    cause = execute(account, **approved(account, 2))["cause"]
+    assert "`imgpipe endpoint --stop`" in cause
+    assert "`imgpipe approve 2`" in cause
 
 
 def test_ringing_alarms_do_not_keep_the_cure_away(execute):

@@ -25,7 +25,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "serverless_max_concurrency": {"serverless_max_concurrency": 9},
     "max_payload_mb": {"max_payload_mb": 1.0},
     "capture_percent": {"capture_percent": 1},
-    "capture_expiry_days": {"capture_expiry_days": 9},
+    "capture_expiry_days": {"capture_expiry_days": 19},
     "kms_key_arn": {"kms_key_arn": KEY},
     "subnet_ids": NETWORK,
     "security_group_ids": NETWORK | {"security_group_ids": ("sg-76543210",)},

@@ -112,6 +112,32 @@ def test_settings_cannot_change_after_loading(load):
             GOOD + "pipeline:\n  input_prefix: 'datasets/${DataBucket}'\n",
             ["pipeline.input_prefix: must not contain '${'"],
         ),
+        (
+            GOOD
+            + "serving: {capture_percent: 1, capture_expiry_days: 7}\nmonitoring: {every_hours: 168, label_days: 7}\n",
+            ["serving.capture_expiry_days 7 must be 8 or more with monitoring.every_hours 168", "compare more often"],
+        ),
+        (
+            GOOD
+            + "serving: {capture_percent: 1, capture_expiry_days: 2}\nmonitoring: {every_hours: 25, label_days: 2}\n",
+            ["serving.capture_expiry_days 2 must be 3 or more with monitoring.every_hours 25"],
+        ),
+        (
+            GOOD + "execution_expiry_days: 13\npipeline: {cache_days: 7}\nserving: {capture_percent: 1}\n",
+            ["monitoring.label_days 14 must be 13 or less", "execution_expiry_days", "lower it, or raise those"],
+        ),
+        (
+            GOOD + "serving: {capture_percent: 1, capture_expiry_days: 9}\n",
+            ["monitoring.label_days 14 must be 9 or less", "serving.capture_expiry_days"],
+        ),
+        (
+            GOOD + "monitoring: {retrain_on_drift: true}\n",
+            ["monitoring.retrain_on_drift true needs captured requests", "serving.capture_percent to 1 or more"],
+        ),
+        (
+            GOOD + "serving: {kind: serverless}\nmonitoring: {retrain_on_drift: true}\n",
+            ["monitoring.retrain_on_drift true needs captured requests", "serving.kind realtime"],
+        ),
         (GOOD + "environment: prod\n", ["environment: the file's name says it"]),
         (GOOD + "region: eu-west-1\n", ["line 3: key region is written twice"]),
         (GOOD + "pipeline:\n  train: {}\n  train: {}\n", ["line 5: key train is written twice"]),
@@ -129,6 +155,26 @@ def test_each_mistake_is_one_line(load, text, expected):
     assert "\n" not in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        "serving: {capture_percent: 1, capture_expiry_days: 8}\nmonitoring: {every_hours: 168, label_days: 8}\n",
+        "serving: {capture_percent: 1, capture_expiry_days: 2}\nmonitoring: {every_hours: 24, label_days: 2}\n",
+        "serving: {capture_expiry_days: 1}\nmonitoring: {every_hours: 168}\n",
+        "execution_expiry_days: 13\npipeline: {cache_days: 7}\n",
+        "serving: {capture_percent: 1}\nmonitoring: {retrain_on_drift: true}\n",
+    ],
+)
+def test_what_just_fits_or_needs_no_captures_loads(load, sections):
+    load(GOOD + sections)
+
+
+@pytest.mark.parametrize(("executions", "captures", "expected"), [(90, 30, 30), (20, 30, 20)])
+def test_results_of_the_monitor_go_with_what_they_show(load, executions, captures, expected):
+    sections = f"pipeline: {{cache_days: 7}}\nserving: {{capture_expiry_days: {captures}}}\n"
+    assert load(f"{GOOD}execution_expiry_days: {executions}\n{sections}").monitor_expiry_days == expected
 
 
 def test_names_that_do_not_fit_a_bucket():

@@ -12,7 +12,7 @@ import botocore.session
 import botocore.validate
 import pytest
 
-from infra.constructs.monitoring_alarms import alarm_specs
+from infra.constructs.monitoring_alarms import LONGEST_WINDOW_DAYS, alarm_specs
 from infra.dashboard import WIDTH, dashboard_body
 from infra.environments import load_environment
 from infra.settings import EnvironmentSettings
@@ -90,7 +90,11 @@ def test_every_task_is_caught_and_tried_again(settings: EnvironmentSettings) -> 
         assert state["Retry"], name
         assert state["TimeoutSeconds"] > 0
         if name != "Notify":
-            assert [rule["Next"] for rule in state["Catch"]] == ["Notify"]
+            assert [rule["Next"] for rule in state["Catch"]] == ["Caught"], name
+    # A time-out may have no cause, and a path that leads nowhere is an error that no state catches.
+    assert states["Caught"]["Choices"] == [{"Variable": "$.error.Cause", "IsPresent": True, "Next": "Notify"}]
+    filled = states[states["Caught"]["Default"]]
+    assert (filled["ResultPath"], filled["Next"], bool(filled["Parameters"]["Cause"])) == ("$.error", "Notify", True)
     assert states["Notify"]["Next"] == "Failed"
     assert states["Failed"]["Type"] == "Fail"
 
@@ -179,6 +183,21 @@ def test_failures_of_every_pipeline_are_alarms(settings: EnvironmentSettings) ->
     assert "start-retrain-failed" not in names
 
 
+@pytest.mark.parametrize(("expiry_days", "hours"), [(90, 168), (14, 168), (5, 120)])
+def test_images_that_wait_for_a_verdict_too_long_are_an_alarm(
+    settings: EnvironmentSettings, expiry_days: int, hours: int
+) -> None:
+    """As long as a window can reach back, and no longer than captures are kept: the metric could not reach more."""
+    changed = _changed(settings, serving={"capture_expiry_days": expiry_days}, monitoring={"label_days": 5})
+    [spec] = [item for item in alarm_specs(changed, state_machine_arns=MACHINES) if item.name == "no-verdict"]
+    assert (spec.metric, spec.statistic, spec.threshold) == ("UndecidedHours", "Maximum", hours)
+    assert spec.period_minutes == 24 * 60
+    window = (ROOT / "functions/select_window/window.py").read_text(encoding="utf-8")
+    assert f"MOST_HOURS = timedelta(days={LONGEST_WINDOW_DAYS})" in window
+    metrics = (ROOT / "processing/monitor/monitor_json.py").read_text(encoding="utf-8")
+    assert f'"{spec.metric}"' in metrics
+
+
 def _dashboard(settings: EnvironmentSettings) -> list[dict[str, Any]]:
     body = dashboard_body(
         settings, region="us-east-1", state_machine_arns=MACHINES, alarm_arns=["arn:aws:cloudwatch:::alarm:x"]
@@ -213,6 +232,7 @@ def test_what_people_ask_for_is_on_the_dashboard(settings: EnvironmentSettings) 
         "Invocation5XXErrors",
         "DriftScore",
         "LiveAccuracy",
+        "UndecidedHours",
         "ExecutionSucceeded",
         "ExecutionFailed",
         "ExecutionsFailed",

@@ -14,12 +14,12 @@ import pytest
 
 from local.assembly import ImageAsset
 from local.containers import docker
-from local.containers.docker import DockerRuntime, build_command, docker_answers, image_reference, run_command
+from local.containers.docker import DockerRuntime, build_command, docker_silence, image_reference, run_command
 from local.containers.job import ContainerJob, Ended, read_message
 from local.containers.process import ProcessRuntime, image_entrypoint
 from local.containers.stream import run_logged
 from local.errors import LocalRunError
-from local.run import RunRequest, choose_runtime
+from local.run import RunRequest, choose_runtime, run_locally
 
 RunLogged = Callable[..., int]
 
@@ -300,7 +300,7 @@ def request(tmp_path: Path, runtime: str) -> RunRequest:
 
 @pytest.mark.parametrize(
     ("asked", "answers", "chosen"),
-    [("auto", 0, "docker"), ("auto", 1, "process"), ("docker", 1, "docker"), ("process", 0, "process")],
+    [("auto", 0, "docker"), ("auto", 1, "process"), ("docker", 0, "docker"), ("process", 0, "process")],
 )
 def test_auto_takes_docker_only_where_it_answers(
     tmp_path: Path, fake_docker: Callable[..., Path], asked: str, answers: int, chosen: str
@@ -309,9 +309,24 @@ def test_auto_takes_docker_only_where_it_answers(
     assert choose_runtime(request(tmp_path, asked))(tmp_path / "logs").name == chosen
 
 
+def test_docker_that_is_asked_for_and_does_not_answer_is_told_before_anything_is_done(
+    tmp_path: Path, fake_docker: Callable[..., Path]
+) -> None:
+    fake_docker()
+    program = tmp_path / "bin" / "docker"
+    why = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+    program.write_text(f"#!/bin/sh\necho 'Client: Docker Engine'\necho '{why}' >&2\nexit 1\n")
+    with pytest.raises(LocalRunError) as error:
+        run_locally(request(tmp_path, "docker"), observer=None)  # type: ignore[arg-type]
+    assert str(error.value) == f"Docker does not answer ({why}): start it, or use --runtime process"
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+    program.write_text("#!/bin/sh\nexit 3\n")
+    assert docker_silence() == "docker version ended with 3"
+
+
 def test_no_docker_at_all_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not docker_answers()
+    assert docker_silence() == "there is no command docker"
 
 
 def test_an_engine_that_hangs_does_not_answer(
@@ -320,7 +335,7 @@ def test_an_engine_that_hangs_does_not_answer(
     fake_docker()
     (tmp_path / "bin" / "docker").write_text(f"#!{sys.executable}\nimport signal; signal.pause()\n")
     monkeypatch.setattr(docker, "_ANSWER_SECONDS", 0.2)
-    assert not docker_answers()
+    assert docker_silence() == "no answer within 0.2 s"
 
 
 def test_a_missing_environment_is_told_before_anything_is_done(tmp_path: Path) -> None:

@@ -422,6 +422,68 @@ def test_a_process_that_ends_at_its_beginning_fails_the_endpoint(
     assert described["FailureReason"] == "the local endpoint e does not answer"
 
 
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads that end by an exception, which would be printed as a traceback, fail the test."""
+    raised: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    yield
+    assert raised == []
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize("call", ["launch", "wait_ready", "route"])
+def test_whatever_goes_wrong_at_its_beginning_fails_the_endpoint_at_once(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, fleets: Fleets, call: str
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise TypeError("TarFile.extractall() got an\nunexpected keyword argument 'filter'")
+
+    monkeypatch.setattr(fleets, call, broken)
+    described = create(account)
+    assert (described["EndpointStatus"], account.endpoints.live()) == ("Failed", {})
+    assert described["FailureReason"] == "TypeError: TarFile.extractall() got an unexpected keyword argument 'filter'"
+    assert isinstance(account.endpoints.error, TypeError), "for a traceback"
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize("call", ["launch", "wait_ready", "route"])
+def test_whatever_goes_wrong_in_an_update_the_old_fleet_serves_again(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, fleets: Fleets, call: str
+) -> None:
+    create(account)
+    original, calls = getattr(fleets, call), itertools.count()
+
+    def broken_once(*arguments: Any) -> Any:
+        if next(calls) == 0:
+            raise EOFError("the archive ends too early")
+        return original(*arguments)
+
+    monkeypatch.setattr(fleets, call, broken_once)
+    update(account, configure(account, "two"))
+    described = settled(account)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "one")
+    assert described["FailureReason"] == "EOFError: the archive ends too early"
+    assert "PendingDeploymentSummary" not in described
+    assert account.endpoints.live() == {"e": "one"}
+
+
+@pytest.mark.usefixtures("untraced")
+def test_an_update_that_cannot_be_undone_fails_the_endpoint(
+    account: EmulatedAccount, monkeypatch: pytest.MonkeyPatch, fleets: Fleets
+) -> None:
+    create(account)
+
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr(fleets, "route", broken)
+    update(account, configure(account, "two"))
+    described = settled(account)
+    assert (described["EndpointStatus"], account.endpoints.live()) == ("Failed", {})
+    assert described["FailureReason"] == "RuntimeError: no more threads"
+
+
 def test_removing_a_failed_endpoint_ends_its_process(account: EmulatedAccount, fleets: Fleets) -> None:
     create(account, "bad")
     fleets.running.add("what is left")

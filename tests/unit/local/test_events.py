@@ -75,20 +75,64 @@ def test_a_schedule_fires_only_when_it_is_told_to(account: EmulatedAccount) -> N
         account.events.fire_schedule("other")
 
 
-def test_an_update_of_the_approval_is_an_event_and_other_updates_are_none(account: EmulatedAccount) -> None:
+def packages(account: EmulatedAccount, **detail: Any) -> Any:
+    """The client of a registry with a group, whose events a rule with this detail hands on."""
     sagemaker = account.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName="group")
-    arn = sagemaker.create_model_package(ModelPackageGroupName="group", ModelApprovalStatus="PendingManualApproval")
-    pattern = {"source": ["aws.sagemaker"], "detail": {"ModelPackageGroupName": ["group"]}}
+    pattern = {"source": ["aws.sagemaker"], "detail": {"ModelPackageGroupName": ["group"], **detail}}
     target = machine(account, {"A": {"Type": "Pass", "End": True}})
     rule(account, {"Arn": target}, EventPattern=json.dumps(pattern))
-    sagemaker.update_model_package(ModelPackageArn=arn["ModelPackageArn"], CustomerMetadataProperties={"a": "b"})
+    return sagemaker
+
+
+UPDATES = {
+    "approval": ({"ModelApprovalStatus": "Rejected"}, ["ModelApprovalStatus"], "Rejected"),
+    "description": ({"ApprovalDescription": "checked"}, ["ApprovalDescription"], "Approved"),
+    "metadata": ({"CustomerMetadataProperties": {"a": "b"}}, ["CustomerMetadataProperties"], "Approved"),
+    "removal": ({"CustomerMetadataPropertiesToRemove": ["a"]}, ["CustomerMetadataProperties"], "Approved"),
+    "life cycle": ({"ModelLifeCycle": {"Stage": "a", "StageStatus": "b"}}, ["ModelLifeCycle"], "Approved"),
+    "source": ({"SourceUri": "s3://bucket/model"}, ["sourceUri"], "Approved"),
+    "two": (
+        {"ModelApprovalStatus": "Rejected", "ApprovalDescription": "too slow"},
+        ["ModelApprovalStatus", "ApprovalDescription"],
+        "Rejected",
+    ),
+}
+
+
+@pytest.mark.parametrize(("update", "fields", "status"), UPDATES.values(), ids=list(UPDATES))
+def test_every_update_of_a_version_is_an_event_that_names_its_fields(
+    account: EmulatedAccount, update: dict[str, Any], fields: list[str], status: str
+) -> None:
+    sagemaker = packages(account)
+    request = {"ModelApprovalStatus": "Approved", "CustomerMetadataProperties": {"a": "a"}}
+    created = sagemaker.create_model_package(ModelPackageGroupName="group", **request)
+    sagemaker.update_model_package(ModelPackageArn=created["ModelPackageArn"], **update)
+    registered, updated = (delivery.content for delivery in account.events.deliveries)
+    assert registered["detail-type"] == updated["detail-type"] == "SageMaker Model Package State Change"
+    assert registered["detail"]["ModelApprovalStatus"] == "Approved"
+    assert registered["detail"]["ModelPackageVersion"] == 1
+    assert "UpdatedModelPackageFields" not in registered["detail"]
+    assert sorted(updated["detail"]["UpdatedModelPackageFields"]) == sorted(fields)
+    assert updated["detail"]["ModelApprovalStatus"] == status
+
+
+def test_a_rule_may_ask_for_a_field_or_for_none(account: EmulatedAccount) -> None:
+    sagemaker = packages(account, UpdatedModelPackageFields=[{"exists": False}, "ModelApprovalStatus"])
+    created = sagemaker.create_model_package(ModelPackageGroupName="group", ModelApprovalStatus="Approved")
+    arn = created["ModelPackageArn"]
+    sagemaker.update_model_package(ModelPackageArn=arn, CustomerMetadataProperties={"a": "b"})
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected", ApprovalDescription="slow")
+    said = [delivery.content["detail"] for delivery in account.events.deliveries]
+    assert [detail["ModelApprovalStatus"] for detail in said] == ["Approved", "Rejected"]
+    assert "UpdatedModelPackageFields" not in said[0]
+
+
+def test_what_happened_in_an_earlier_account_is_no_event(account: EmulatedAccount) -> None:
+    sagemaker = packages(account)
+    with account.events.quiet():
+        sagemaker.create_model_package(ModelPackageGroupName="group", ModelApprovalStatus="Approved")
     assert account.events.deliveries == []
-    sagemaker.update_model_package(ModelPackageArn=arn["ModelPackageArn"], ModelApprovalStatus="Approved")
-    [delivery] = account.events.deliveries
-    assert delivery.content["detail-type"] == "SageMaker Model Package State Change"
-    assert delivery.content["detail"]["ModelApprovalStatus"] == "Approved"
-    assert delivery.content["detail"]["ModelPackageVersion"] == 1
 
 
 def test_an_object_in_a_bucket_with_notifications_is_an_event(account: EmulatedAccount) -> None:

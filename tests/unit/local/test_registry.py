@@ -87,6 +87,21 @@ def test_a_later_account_knows_the_versions_and_their_files(store: RegistryStore
         assert "models/other/file" not in set(account.objects.keys(BUCKET, ""))
 
 
+def test_versions_that_are_brought_back_are_no_events(store: RegistryStore) -> None:
+    """Rules would take them for registrations of now, and deploy one that was registered as approved."""
+    run(store, "one", "Approved")
+    with environment() as account:
+        events = account.client("events")
+        events.put_rule(Name="rule", State="ENABLED", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
+        events.put_targets(Rule="rule", Targets=[{"Id": "1", "Arn": "arn:aws:kinesis:us-east-1:1:stream/s"}])
+        registry = LocalRegistry(store, bucket=BUCKET)
+        registry.restore(account)
+        assert account.events.deliveries == []
+        registry.register(account, request("two"))
+        [delivery] = account.events.deliveries
+        assert delivery.content["detail"]["ModelPackageVersion"] == 2
+
+
 def test_registries_of_environments_are_apart(store: RegistryStore, tmp_path: Path) -> None:
     run(store, "one")
     other = RegistryStore(tmp_path, "staging")

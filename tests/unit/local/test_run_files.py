@@ -184,7 +184,7 @@ def test_a_summary(laboratory: Laboratory) -> None:
         {"metric": "champion.worse_by", "value": 0.25, "threshold": 0.5, "direction": "at most", "passed": True},
         {"metric": "macro_f1", "value": 0.4, "threshold": 0.9, "direction": "below", "passed": True},
     ]
-    assert summary["champion"] == {"version": 3, "difference": -0.1, "worse_by": 0.25}
+    assert summary["champion"] == {"version": 3, "difference": -0.1, "worse_by": 0.25, "reason": None}
     assert summary["experiment"] == {"name": "pipe", "trial": summary["execution_id"]}
     assert (summary["pipeline"], summary["tuning"]) == ("train", None)
     assert (summary["seconds"], summary["peak_memory_bytes"]) == (1.235, 7)

@@ -197,7 +197,7 @@ def test_a_damaged_artifact(laboratory: Laboratory) -> None:
     laboratory.put("in/one.txt")
     container = _served(laboratory.put("model.tar.gz", "no archive"))
     result = laboratory.run([_model(container), _transform(f"s3://{BUCKET}/in/")])
-    assert "is no model.tar.gz that can be unpacked" in str(result.step("Transform").failure_reason)
+    assert "model.tar.gz is no gzip archive" in str(result.step("Transform").failure_reason)
 
 
 def test_an_interrupt_ends_the_container(laboratory: Laboratory, model_uri: str) -> None:

@@ -21,6 +21,7 @@ FILES = {
     "evaluation.json": {
         "metrics": {name: {"value": 0.91 if more else 0.04} for name, more in GATE_METRICS.items()},
         "champion": {"worse_by": 0.01},
+        "gate": {"failed": "accuracy 0.91 (AccuracyThreshold: at least 0.95)"},
     },
     "package.json": {
         "training_artifact_sha256": "ab" * 32,

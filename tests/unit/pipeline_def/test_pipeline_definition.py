@@ -234,11 +234,24 @@ def test_people_read_a_name_and_a_description_of_every_step(definition: str) -> 
         assert step.spec["Description"].endswith(".")
 
 
-def test_a_failed_gate_names_metric_value_and_threshold(definition: str) -> None:
-    message = resolved_steps(definition, overrides={"AccuracyThreshold": "0.95"})["BelowThreshold"]["Arguments"]
-    text = message["ErrorMessage"]
-    assert text.startswith("Gate not passed: accuracy 0.91 (AccuracyThreshold: at least 0.95); ")
-    assert text.endswith("worse than the champion by up to 0.01 (ChampionMargin: at most 0.02)")
+def test_a_failed_gate_says_what_the_evaluation_wrote_of_the_gates_it_was_told(definition: str) -> None:
+    steps = resolved_steps(definition, overrides={"AccuracyThreshold": "0.95", "ChampionMargin": "0.03"})
+    message = steps["BelowThreshold"]["Arguments"]["ErrorMessage"]
+    assert message == "Gate not passed: accuracy 0.91 (AccuracyThreshold: at least 0.95)"
+    told = steps["Evaluate"]["Arguments"]["AppSpecification"]["ContainerArguments"]
+    assert "--at-least accuracy AccuracyThreshold 0.95" in " ".join(told)
+    assert "--at-most champion.worse_by ChampionMargin 0.03" in " ".join(told)
+
+
+def test_evaluate_is_told_every_condition_of_the_gate(definition: str) -> None:
+    steps = resolved_steps(definition)
+    told = steps["Evaluate"]["Arguments"]["AppSpecification"]["ContainerArguments"]
+    options = [told[number : number + 4] for number, text in enumerate(told) if text in ("--at-least", "--at-most")]
+    kinds = {"--at-least": "GreaterThanOrEqualTo", "--at-most": "LessThanOrEqualTo"}
+    conditions = steps["Gate"]["Arguments"]["Conditions"]
+    assert [(kinds[option], float(threshold)) for option, _, _, threshold in options] == [
+        (condition["Type"], condition["RightValue"]) for condition in conditions
+    ]
 
 
 def test_closed_values_are_enums(definition: str) -> None:

@@ -82,7 +82,11 @@ def test_missing_and_damaged_archives(tmp_path: Path) -> None:
         extract_files(tmp_path / "none.tar.gz", tmp_path, wanted=everything)
     path = archive_of(tmp_path / "x.tar.gz", member("a", size=100_000), member("b"))
     whole = path.read_bytes()
-    for damaged in (b"", b"not a tar", whole[:40], whole[: len(whole) // 2], whole[:60] + b"\0\0\0\0" + whole[64:]):
+    for other in (b"", b"not a tar", b"\x1f"):
+        path.write_bytes(other)
+        with pytest.raises(ContainerError, match=r"x\.tar\.gz is no gzip archive: give a model\.tar\.gz$"):
+            extract_files(path, tmp_path, wanted=everything)
+    for damaged in (whole[:40], whole[: len(whole) // 2], whole[:60] + b"\0\0\0\0" + whole[64:]):
         path.write_bytes(damaged)
         (tmp_path / "out").mkdir(exist_ok=True)
         with pytest.raises(ContainerError, match="not a whole gzip-compressed tar archive"):

@@ -87,13 +87,13 @@ def test_a_champion_of_unknown_version_is_compared(tmp_path: Path, challenge: Ca
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        ("classes", "knows 3 classes, the data set 2: only the champion has green, only the data set has none"),
+        ("classes", "it has other classes: only the champion has green, only the data set has none"),
         ("order", "the classes of the data set in another order"),
         ("labels", "labels.json is no list of class names"),
         ("size", "the model takes 16x16 images, the records' short side is 8"),
         ("empty", "labels.json does not exist"),
         ("no model", "model.tar.gz does not exist"),
-        ("damaged", "not a whole gzip-compressed tar archive"),
+        ("damaged", "is no gzip archive"),
         ("nan", "NaN or infinity for 60 of 60"),
     ],
 )

@@ -194,7 +194,7 @@ def test_failures_are_one_line_and_leave_nothing(make_evaluation: MakeJob, break
         reason = "holds 2 records, dataset.json says 3"
     elif break_it == "model":
         (job.inputs / "model/model.tar.gz").write_bytes(b"junk")
-        reason = "not a whole gzip-compressed tar archive"
+        reason = "is no gzip archive"
     elif break_it == "labels":
         (job.inputs / "dataset/labels.json").write_text('["x", "y"]')
         reason = "name different classes"
