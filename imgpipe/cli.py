@@ -22,8 +22,17 @@ from imgpipe.commands.transform import transform
 from imgpipe.errors import CommandError
 from imgpipe.interruption import STOPPED, end_stopped, interrupted_by_signals
 from imgpipe.options import Environment, Local, Params, Pipeline, PipelineChoice, RuntimeChoice
-from imgpipe.project import HOME, INTERPRETERS, ROOT, check_data_folder, check_environment, parse_parameters
+from imgpipe.project import (
+    HOME,
+    INTERPRETERS,
+    ROOT,
+    check_classes,
+    check_data_folder,
+    check_environment,
+    parse_parameters,
+)
 from local.errors import LocalRunError, explain_os_error
+from local.program import hint
 
 if TYPE_CHECKING:
     from imgpipe.versions import ModelVersion
@@ -78,6 +87,8 @@ def run(
     if data is None:
         data = write_digits(HOME / "data" / "digits")
     files = check_data_folder(data)
+    if pipeline is not PipelineChoice.transform:  # which asks for no class
+        check_classes(data)
     _say(f"imgpipe run: pipeline {pipeline.value}, environment {env}, {files} files in {data}")
     progress = RunProgress(console)
     request = RunRequest(
@@ -162,6 +173,9 @@ def models(
         tuple[int, int] | None, typer.Option("--compare", metavar="VERSION VERSION", help="Show what differs.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="With --compare: show what is equal too.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --compare: show hashes, addresses and long texts whole.")
+    ] = False,
 ) -> None:
     """List the model versions of an environment, or compare two of them."""
     from imgpipe import versions
@@ -174,7 +188,8 @@ def models(
             print_models(console, listed)
         else:
             left, right = (versions.pick(listed, number) for number in compare)
-            print_comparison(console, *compare, versions.compare(left, right, everything=everything))
+            rows = versions.compare(left, right, everything=everything)
+            print_comparison(console, *compare, rows, verbose=verbose)
     if local and compare is None:
         _say(f"Kept in {versions.registry_of(HOME, env).directory}: remove that folder to start with version 1 again.")
 
@@ -210,10 +225,10 @@ def _explain(error: Exception) -> tuple[str, int]:
     """The line and the exit code for an error."""
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "imgpipe"
+        command = hint(context.command_path.partition(" ")[2] if context else "").rstrip()
         # Empty where the help has been shown instead. Typer puts the kind of the error it caught before a choice's.
         message = error.format_message().replace("Value error, ", "")
-        return (f"error: {message} See `{command} --help`." if message else "", error.exit_code)
+        return (f"error: {message.rstrip('.')}. See `{command} --help`." if message else "", error.exit_code)
     if isinstance(error, CommandError | LocalRunError):
         return f"error: {error}", FAILED
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as in `imgpipe models | head -1`
@@ -221,7 +236,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         return "", FAILED
     if isinstance(error, OSError):
         return f"error: {explain_os_error(error)}", FAILED
-    return f"error: internal error, `imgpipe --debug ...` shows the traceback: {error!r}", FAILED
+    return f"error: internal error, `{hint('--debug ...')}` shows the traceback: {error!r}", FAILED
 
 
 def _say(text: str) -> None:

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from imgpipe.errors_found import Found, Problem, one_line, refused_requests, utc
 from imgpipe.unsure_results import unsure_results
 from local.pipeline import PIPELINE_OUTPUTS
+from local.program import hint
 
 _STATE_MACHINES: Final = ("deploy", "classify", "classify-prefix", "monitor")
 _ENDPOINT_SUFFIXES: Final = ("", "-serverless")
@@ -96,7 +97,7 @@ def _executions(environment: Environment, pipeline: str, since: datetime) -> Ite
                 time=time,
                 source=f"pipeline {pipeline}",
                 reason=_failed_step(sagemaker, arn) or one_line(description.get("FailureReason", "no reason given")),
-                more=f"imgpipe status {execution} --pipeline {pipeline} --env {environment.name}",
+                more=hint(f"status {execution} --pipeline {pipeline} --env {environment.name}"),
             )
 
 

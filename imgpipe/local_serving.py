@@ -10,6 +10,7 @@ from imgpipe.errors import CommandError
 from imgpipe.interruption import interrupted_by_signals
 from imgpipe.lines import say
 from imgpipe.project import HOME, INTERPRETERS, ROOT, environment_settings
+from local.program import hint
 from local.serving import SUCCEEDED, ServingObserver, ServingRequest, ServingResult
 
 _IDLE_MINUTES = 60  # where the environment has no serving.idle_hours
@@ -67,4 +68,4 @@ def print_result(env: str, result: ServingResult, console: Console) -> None:
         say(console, "No endpoint is running.")
         return
     say(console, f"Endpoint {result.endpoint.name} at {result.endpoint.url} (boto3: sagemaker-runtime, endpoint_url)")
-    say(console, f"Use it: imgpipe predict --local --env {env} IMAGE...; stop it: imgpipe endpoint --local --stop")
+    say(console, f"Use it: {hint(f'predict --local --env {env} IMAGE...')}; stop it: {hint('endpoint --local --stop')}")

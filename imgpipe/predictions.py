@@ -16,6 +16,7 @@ from rich.text import Text
 
 from imgpipe.errors import CommandError
 from local.errors import explain_os_error
+from local.program import hint
 from local.storage import all_files
 
 VERBOSE: Final = "verbose=true"
@@ -85,7 +86,7 @@ def ask(endpoint: tuple[Any, str], path: Path) -> Prediction:
         )
     except ClientError as error:
         if "not found" in str(error):
-            raise CommandError(f"endpoint {name} does not exist: approve a version, see `imgpipe models`") from error
+            raise CommandError(f"endpoint {name} does not exist: approve a version, see `{hint('models')}`") from error
         if _concerns_all(error):
             raise
         return Prediction(image=path, error=_reason(error))

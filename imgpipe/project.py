@@ -24,6 +24,10 @@ INTERPRETERS: Final = {
 DEFAULT_PROJECT: Final = "imgpipe"
 
 
+_LIST: Final = ".lst"
+_INSIDE: Final = 2  # parts of a path that lies in a folder of a class folder have more
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
     """Where an environment is deployed, and the first part of its names."""
@@ -81,3 +85,22 @@ def check_data_folder(folder: Path) -> int:
     if not files:
         raise CommandError(f"{folder} holds no class folders with images: it must look like {folder}/CLASS/IMAGE.jpg")
     return files
+
+
+def check_classes(folder: Path) -> None:
+    """Raises CommandError where `folder` has a single class folder; of lists, which name classes too, the packer judges.
+
+    The packer counts exactly, as part of the run; this is what can be seen before it starts.
+    """
+    paths = [path.relative_to(folder) for path in all_files(folder, hidden=False)]
+    if any(path.suffix == _LIST and len(path.parts) == 1 for path in paths):
+        return
+    names = {path.parts[0] for path in paths if len(path.parts) > 1}
+    if len(names) > 1:
+        return
+    [name] = names
+    inner = {path.parts[1] for path in paths if len(path.parts) > _INSIDE}
+    hint = f"; it holds {len(inner)} folders itself, so perhaps {folder / name} is meant" if len(inner) > 1 else ""
+    raise CommandError(
+        f"{folder} needs at least 2 class folders with images, found only {name!r}: one folder of images per class{hint}"
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,9 @@ from imgpipe.versions import Difference, ModelVersion
 _MEBIBYTE = 2**20
 _UNFOLDED = 10_000  # columns
 _LONGEST_VALUE = 8  # characters
+_LONGEST_CELL = 60  # characters
+# What tells a person nothing but that it differs: hashes, addresses in S3 and of images.
+_OPAQUE: Final = re.compile(r"(sha256:)?[0-9a-f]{64}|s3://.*|[^ /]+\.dkr\.ecr\..*")
 # The gate that has nothing to say where nothing was compared.
 _AGAINST_CHAMPION = "champion.worse_by"
 _SHOWN_METRICS = ("accuracy", "top_k_accuracy", "macro_f1", "worst_class_recall", "roc_auc", "log_loss")
@@ -36,7 +40,7 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
         counts = ", ".join(f"{split} {dataset['counts'][split]}" for split in ("train", "validation", "test"))
         yield "Data", f"{len(dataset['classes'])} classes; {counts}; rejected {dataset['rejected']}"
     for name in _SHOWN_METRICS if summary["metrics"] else ():
-        if (value := summary["metrics"].get(name)) is not None:
+        if (value := summary["metrics"].get(name)) is not None and _tells(name, summary):
             yield name.replace("_", " ").capitalize(), f"{value:.4f}"
     if tuning := summary["tuning"]:
         chosen = ", ".join(f"{name} {_short(value)}" for name, value in tuning["best_hyperparameters"].items())
@@ -52,6 +56,11 @@ def _rows(summary: dict[str, Any], directory: Path) -> Iterator[tuple[str, str]]
     yield "Time", f"{summary['seconds']:.0f} s, peak memory {summary['peak_memory_bytes'] / _MEBIBYTE:.0f} MiB"
     report = directory / "report.html"
     yield "Report" if report.exists() else "Files", str(report if report.exists() else directory)
+
+
+def _tells(metric: str, summary: dict[str, Any]) -> bool:
+    """Whether a metric says anything: of k classes, the right one is always among the first k."""
+    return not (metric == "top_k_accuracy" and summary["top_k"] == len(summary["dataset"]["classes"]))
 
 
 def _gate(gate: dict[str, Any]) -> str:
@@ -100,31 +109,48 @@ def print_execution(console: Console, execution: dict[str, Any], steps: list[dic
 def print_models(console: Console, models: Sequence[ModelVersion]) -> None:
     """The versions of a model package group, newest first."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("Version", "Approval", "Accuracy", "Created", "ARN"):
+    for heading in ("Version", "Approval", "Accuracy", "Classes", "Created", "ARN"):
         table.add_column(heading, overflow="fold")
     for model in models:
         accuracy = "" if model.accuracy is None else f"{model.accuracy:.4f}"
         created = f"{model.created:%Y-%m-%d %H:%M}"
-        table.add_row(str(model.version), model.approval_status, accuracy, created, model.arn)
+        table.add_row(str(model.version), model.approval_status, accuracy, Text(model.classes), created, model.arn)
     print_table(console, table)
 
 
-def print_comparison(console: Console, left: int, right: int, rows: Sequence[Difference]) -> None:
-    """What differs between two versions."""
+def print_comparison(
+    console: Console, left: int, right: int, rows: Sequence[Difference], *, verbose: bool = False
+) -> None:
+    """What differs between two versions; `verbose` shows hashes, addresses and long texts whole."""
     if not rows:
         console.print(f"Versions {left} and {right} do not differ.", highlight=False, markup=False)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "", f"Version {left}", f"Version {right}", "Difference"):
         table.add_column(heading, overflow="fold")
+    shown = [row for row in rows if verbose or not _is_opaque(row)]
     group = ""
-    for row in rows:
-        change = (
-            "" if row.change is None else f"{row.change:+.4f}" if isinstance(row.change, float) else f"{row.change:+}"
-        )
+    for row in shown:
         heading, group = ("" if row.group == group else row.group), row.group
-        table.add_row(heading, row.name, Text(row.left or "-"), Text(row.right or "-"), change)
+        table.add_row(heading, row.name, *(_cell(text, verbose) for text in (row.left, row.right)), _change(row.change))
     print_table(console, table)
+    if left_out := [row.name for row in rows if row not in shown]:
+        console.print(f"Differ too, --verbose shows how: {', '.join(left_out)}", highlight=False, markup=False)
+
+
+def _is_opaque(row: Difference) -> bool:
+    return all(text is None or _OPAQUE.fullmatch(text) for text in (row.left, row.right))
+
+
+def _cell(text: str | None, verbose: bool) -> Text:
+    shown = text or "-"
+    return Text(shown if verbose or len(shown) <= _LONGEST_CELL else f"{shown[: _LONGEST_CELL - 3]}...")
+
+
+def _change(change: float | None) -> str:
+    if change is None:
+        return ""
+    return f"{change:+.4f}" if isinstance(change, float) else f"{change:+}"
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from imgpipe.errors import CommandError
+from local.program import hint
 from local.registry.store import RegistryStore, StoredVersion
 from local.storage import split_uri
 
 Read = Callable[[str], "str | None"]  # the text of an s3:// URI, None where there is none
 
+_SHOWN_CLASSES: Final = 3
 _GROUPS: Final = ("Version", "Metric", "Data", "Hyperparameter", "Metadata")
 
 
@@ -52,12 +55,25 @@ class ModelVersion:
         content: dict[str, Any] = json.loads(text) if text else {}
         return content
 
+    @cached_property
+    def _evaluation(self) -> dict[str, Any]:
+        """evaluation.json; empty where there is none, or somebody deleted it."""
+        text = self.read(self.evaluation_uri) if self.evaluation_uri else None
+        content: dict[str, Any] = json.loads(text) if text else {}
+        return content
+
     @property
     def metrics(self) -> dict[str, float | None]:
         """The metrics of the test set."""
-        text = self.read(self.evaluation_uri) if self.evaluation_uri else None
-        found = json.loads(text)["metrics"] if text else {}
-        return {name: item["value"] for name, item in found.items()}
+        return {name: item["value"] for name, item in self._evaluation.get("metrics", {}).items()}
+
+    @property
+    def classes(self) -> str:
+        """Number and first names, as "2: bicycle, motorcycle"; the number alone where the evaluation is gone."""
+        names = self._evaluation.get("classes", [])
+        if not names:
+            return str(self.metadata.get("num_classes", ""))
+        return f"{len(names)}: {', '.join(names[:_SHOWN_CLASSES])}{', ...' if len(names) > _SHOWN_CLASSES else ''}"
 
     @property
     def hyperparameters(self) -> dict[str, str]:
@@ -129,7 +145,9 @@ def _facts(version: ModelVersion) -> Iterator[tuple[tuple[str, str], Any]]:
     dataset = version.file("dataset.json")
     if dataset:
         yield ("Data", "content hash"), dataset.get("content_hash")
-        yield ("Data", "classes"), len(dataset.get("classes", []))
+        names = dataset.get("classes", [])
+        yield ("Data", "classes"), len(names)
+        yield ("Data", "class names"), ", ".join(names)
         for split, count in dataset.get("counts", {}).items():
             yield ("Data", f"{split} images"), count
     for name, value in version.hyperparameters.items():
@@ -155,6 +173,6 @@ def registry_of(home: Path, environment: str) -> RegistryStore:
     store = RegistryStore(home, environment)
     if not store.versions():
         raise CommandError(
-            f"no local run has registered a model in environment {environment}: `imgpipe run --env {environment}` does"
+            f"no local run has registered a model in environment {environment}: `{hint(f'run --env {environment}')}` does"
         )
     return store

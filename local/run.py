@@ -15,6 +15,7 @@ from local.containers.docker import DockerRuntime, docker_silence
 from local.containers.job import Runtime
 from local.containers.process import ProcessRuntime, missing_interpreter
 from local.directory import new_directory
+from local.early import check_early
 from local.emulator.account import emulated_account
 from local.errors import LocalRunError
 from local.executor.definition import Definition
@@ -86,6 +87,7 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         make_runtime = choose_runtime(request)
         memory = stack.enter_context(PeakMemory())
         directory = stack.enter_context(new_directory(request.home / "runs"))
+        _check_early(request)
         observer.phase(f"Synthesising environment {request.environment}")
         assembly = synthesise(request.environment, project=request.project, outdir=directory.assembly).up_to(_STACK)
         account = stack.enter_context(emulated_account(region=assembly.stacks[0].region))
@@ -127,6 +129,17 @@ def run_locally(request: RunRequest, *, observer: RunObserver) -> RunResult:
         )
         directory.write_summary(summary)
         return RunResult(directory=directory.path, summary=summary, parameters=values, error=record.error)
+
+
+def _check_early(request: RunRequest) -> None:
+    check_early(
+        environment=request.environment,
+        pipeline=request.pipeline,
+        project=request.project,
+        home=request.home,
+        parameters=request.parameters,
+        suggestions=request.suggestions,
+    )
 
 
 def _parameters(request: RunRequest, pipeline: DeployedPipeline, *, bucket: str) -> dict[str, str]:

@@ -40,6 +40,7 @@ def summarise(
         "failure_reason": record.failure_reason,
         "dataset": {key: dataset[key] for key in shown} if dataset else None,
         "metrics": {name: item["value"] for name, item in evaluation[METRICS].items()} if evaluation else None,
+        "top_k": evaluation.get("top_k") if evaluation else None,
         "gates": gates(record, definition, scope),
         "champion": _champion(evaluation),
         "tuning": _tuning(scope.steps),

@@ -7,9 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from local.assembly import CloudAssembly, read_assembly
 from local.errors import LocalRunError
+
+
+def declared_parameters(environment: str, pipeline: str, *, project: Path) -> list[dict[str, Any]] | None:
+    """The parameters of a pipeline as its definition states them, in a fraction of the time that a synth takes.
+
+    None where the settings are wrong: synth checks all of them, and says it in one line.
+    """
+    command = [sys.executable, "-m", "pipeline_def", environment, pipeline, "--parameters"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return None
+    declared: list[dict[str, Any]] = json.loads(done.stdout)
+    return declared
 
 
 def synthesise(environment: str, *, project: Path, outdir: Path) -> CloudAssembly:

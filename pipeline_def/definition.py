@@ -13,13 +13,12 @@ from sagemaker.core.workflow.execution_variables import ExecutionVariables  # is
 from sagemaker.mlops.workflow.pipeline import Pipeline  # isort: skip
 from sagemaker.mlops.workflow.pipeline_experiment_config import PipelineExperimentConfig  # isort: skip
 
-from pipeline_def.parameters import build_parameters
+from pipeline_def.parameters import build_parameters, build_transform_parameters
 from pipeline_def.pipelines import retrain, train, transform, tune
 from pipeline_def.placeholders import EXECUTION_ROLE_ARN, placeholder
 from pipeline_def.settings import PIPELINES, REGISTERING_PIPELINES, PipelineSettings
 from pipeline_def.steps.context import Context, TransformContext
 from pipeline_def.steps.register import DEFINITION_VERSION
-from pipeline_def.transform_parameters import build_transform_parameters
 
 # The pipelines that end with a registered model; `transform` uses one.
 _STEPS: Final[Mapping[str, Callable[[Context], list[Any]]]] = {

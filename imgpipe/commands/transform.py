@@ -10,6 +10,7 @@ from rich.console import Console
 
 from imgpipe.errors import CommandError
 from imgpipe.options import Environment, RuntimeChoice
+from local.program import hint
 
 Source = Annotated[str, typer.Argument(metavar="S3_OR_FOLDER", help="A folder of images, any depth, or an S3 prefix.")]
 Version = Annotated[int | None, typer.Option("--version", min=1, help="Number of an approved version; absent: newest.")]
@@ -90,7 +91,7 @@ def _deployed(source: str, env: str, parameters: dict[str, str], out: Path | Non
         uri = source if source.startswith("s3://") else deployed.upload_images(Path(source))
         arn = deployed.start({"InputDataUri": uri, **parameters}, pipeline="transform")
         execution = arn.rsplit("/", 1)[-1]
-        print(f"{uri}\n{arn}\nFollow it: imgpipe status {execution} --pipeline transform --env {env}", flush=True)
+        print(f"{uri}\n{arn}\nFollow it: {hint(f'status {execution} --pipeline transform --env {env}')}", flush=True)
         if not wait:
             return
         place = deployed.wait_for_predictions(execution, on_change=lambda text: print(text, flush=True))

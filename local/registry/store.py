@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from local.errors import LocalRunError
 from local.files import locked, remove_tree, sync_tree, write_whole
+from local.program import hint
 
 SCHEMA_VERSION: Final = 1
 # So many of the newest versions, and of the newest approved ones, keep their objects; of older ones the record stays.
@@ -78,7 +79,7 @@ class RegistryStore:
         """One version; raises LocalRunError naming those that there are."""
         known = {item.version: item for item in self.versions()}
         if number not in known:
-            there = f"it has {', '.join(map(str, known))}" if known else "it has none: run `imgpipe run` first"
+            there = f"it has {', '.join(map(str, known))}" if known else f"it has none: run `{hint('run')}` first"
             raise LocalRunError(f"the local registry has no version {number}: {there}")
         return known[number]
 

@@ -18,10 +18,9 @@ from sagemaker.mlops.workflow.retry import (
 )
 from sagemaker.mlops.workflow.steps import CacheConfig
 
-from pipeline_def.parameters import Parameters
+from pipeline_def.parameters import PipelineParameters, TransformPipelineParameters
 from pipeline_def.placeholders import ARTIFACT_BUCKET, placeholder
 from pipeline_def.settings import PipelineSettings
-from pipeline_def.transform_parameters import TransformParameters
 
 EXECUTIONS_PREFIX: Final = "executions"  # expires by a lifecycle rule
 MODELS_PREFIX: Final = "models"  # never expires: registered versions point here
@@ -50,14 +49,14 @@ class Shared:
 class Context(Shared):
     """Of a pipeline that ends with a registered model."""
 
-    parameters: Parameters
+    parameters: PipelineParameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformContext(Shared):
     """Of the pipeline that uses one."""
 
-    parameters: TransformParameters
+    parameters: TransformPipelineParameters
 
 
 def service_retries() -> list[RetryPolicy]:

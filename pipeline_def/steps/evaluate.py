@@ -6,7 +6,8 @@ from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import ProcessingStep
 
-from pipeline_def.parameters import Parameters, threshold_name
+from pipeline_def.declarations import threshold_name
+from pipeline_def.parameters import PipelineParameters
 from pipeline_def.placeholders import MXNET_IMAGE_URI
 from pipeline_def.settings.evaluate import GATE_METRICS
 from pipeline_def.steps.context import Context
@@ -49,7 +50,7 @@ def evaluate_step(
     )
 
 
-def gate_arguments(parameters: Parameters) -> list[Text]:
+def gate_arguments(parameters: PipelineParameters) -> list[Text]:
     """What the gate compares, told to Evaluate so that it can say in words which of it does not hold."""
     arguments: list[Text] = []
     for metric, threshold in parameters.gates.items():

@@ -9,9 +9,9 @@ from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.steps import TransformStep
 
+from pipeline_def.parameters import TransformPipelineParameters
 from pipeline_def.steps.context import TransformContext, job_retries
 from pipeline_def.steps.plan_transform import MANIFEST_URI
-from pipeline_def.transform_parameters import TransformParameters
 
 # Any format that the packer reads: an S3 prefix may hold several, and a job has one content type.
 CONTENT_TYPE = "application/x-image"
@@ -20,7 +20,7 @@ CONTENT_TYPE = "application/x-image"
 class _TransformStep(TransformStep):  # type: ignore[misc]  # the SDK comes without types here
     """A transform step with a parameter where the SDK's transformer takes literal numbers only."""
 
-    def __init__(self, *, parameters: TransformParameters, **arguments: Any) -> None:
+    def __init__(self, *, parameters: TransformPipelineParameters, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._parameters = parameters
 

@@ -19,7 +19,7 @@ from sagemaker.mlops.workflow.steps import ProcessingStep, TuningStep
 from sagemaker.train.tuner import HyperparameterTuner
 
 from pipeline_def.hyperparameters import table
-from pipeline_def.parameters import Parameters
+from pipeline_def.parameters import PipelineParameters
 from pipeline_def.placeholders import LIST_TRIALS_FUNCTION_ARN, placeholder
 from pipeline_def.settings.tune import NumberRange, Range, TuneSettings
 from pipeline_def.steps.context import Context, job_retries
@@ -40,7 +40,7 @@ _OUTPUT = "tune"
 class _TuningStep(TuningStep):  # type: ignore[misc]  # the SDK comes without types here
     """A tuning step with what the SDK's tuner leaves out: parameters instead of literal numbers, network isolation."""
 
-    def __init__(self, *, parameters: Parameters, **arguments: Any) -> None:
+    def __init__(self, *, parameters: PipelineParameters, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._parameters = parameters
 

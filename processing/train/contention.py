@@ -5,7 +5,7 @@ from pathlib import Path
 from train.logs import log
 
 TASKS = Path("/proc/self/task")
-# Time that runnable threads waited for a core, beside the time that they ran; on an idle machine it is a few hundredths.
+# Share of the time in which threads had to wait for a core; on an idle machine it is a few hundredths.
 CROWDED = 0.15
 
 

@@ -21,6 +21,7 @@ FIELDS = [
     "failure_reason",
     "dataset",
     "metrics",
+    "top_k",
     "gates",
     "champion",
     "tuning",

@@ -14,7 +14,7 @@ from rich.console import Console
 from imgpipe import digits, project
 from imgpipe.errors import CommandError
 from imgpipe.progress import RunProgress
-from imgpipe.project import check_data_folder, check_environment, environment_settings, parse_parameters
+from imgpipe.project import check_classes, check_data_folder, check_environment, environment_settings, parse_parameters
 from imgpipe.results import print_summary
 from local.executor.definition import Definition, Step
 from local.executor.records import Status, StepRecord
@@ -37,6 +37,27 @@ def test_only_visible_files_in_class_folders_count(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert check_data_folder(tmp_path) == 2
+
+
+def files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    return folder
+
+
+def test_a_single_class_is_told_before_a_run(tmp_path: Path) -> None:
+    one = files(tmp_path / "one", "cats/1.jpg", "cats/2.jpg", "3.jpg")
+    with pytest.raises(CommandError, match=rf"^{one} needs at least 2 class folders with images, found only 'cats': "):
+        check_classes(one)
+    outer = files(tmp_path / "outer", "photos/cats/1.jpg", "photos/dogs/2.jpg")
+    with pytest.raises(CommandError, match=r"it holds 2 folders itself, so perhaps .*outer/photos is meant$"):
+        check_classes(outer)
+
+
+@pytest.mark.parametrize("names", [("cats/1.jpg", "dogs/1.jpg"), ("all/1.jpg", "train.lst")])
+def test_two_classes_and_lists_are_for_the_packer(tmp_path: Path, names: tuple[str, ...]) -> None:
+    check_classes(files(tmp_path, *names))
 
 
 @pytest.mark.parametrize("names", [[], ["1.jpg"], [".hidden/1.jpg"], ["cats/.hidden"]])
@@ -165,12 +186,34 @@ def test_of_several_instances_the_first_is_shown_and_of_a_tuning_job_the_trials(
     ]
 
 
+def test_a_hint_stays_below_the_metrics() -> None:
+    hint = "Hint: other programs use this machine's cores"
+    for terminal in (False, True):
+        output = io.StringIO()
+        console = Console(file=output, width=120, force_terminal=terminal, color_system=None)
+        progress = RunProgress(console)
+        with progress.showing():
+            progress.execution_started(DEFINITION, "abc", "process")
+            progress.step_started(step("Train"))
+            for line in ("Epoch[0] Validation-accuracy=0.5", f"algo-1: {hint}", "Epoch[1] Validation-accuracy=0.75"):
+                progress.step_line(step("Train"), line)
+        last = output.getvalue().split("Execution abc (process runtime)")[-1]
+        assert hint in last
+        assert "validation accuracy 0.750" in last
+
+
 def test_a_champion_that_cannot_be_compared(tmp_path: Path) -> None:
     reason = "champion: it has other classes: only the champion has bicycle, only the data set has a"
     champion = {"version": 4, "difference": None, "worse_by": 0.0, "reason": reason}
     text = shown(summary(champion=champion, gates=[AGAINST_CHAMPION]), tmp_path)
     assert "version 4, the newest approved: not compared, it has other classes: only the champion has bicycle" in text
     assert "passed" not in text
+
+
+def test_the_first_k_of_k_classes_are_no_news(tmp_path: Path) -> None:
+    assert "Top k" not in shown(summary(), tmp_path)
+    three = {"classes": ["a", "b", "c"], "counts": {"train": 8, "validation": 1, "test": 1}, "rejected": 2}
+    assert "Top k accuracy" in shown(summary(dataset=three), tmp_path)
 
 
 def test_a_comparison_that_was_made_is_a_gate(tmp_path: Path) -> None:
@@ -205,7 +248,8 @@ def summary(**changes: Any) -> dict[str, Any]:
         "status": "Succeeded",
         "failure_reason": None,
         "dataset": {"classes": ["a", "b"], "counts": {"train": 8, "validation": 1, "test": 1}, "rejected": 2},
-        "metrics": {"accuracy": 0.98765, "log_loss": 0.1},
+        "metrics": {"accuracy": 0.98765, "top_k_accuracy": 1.0, "log_loss": 0.1},
+        "top_k": 2,
         "gates": [
             {"metric": "accuracy", "value": 0.98765, "threshold": 0.9, "direction": "at least", "passed": True},
             {"metric": "log_loss", "value": 0.1, "threshold": 0.05, "direction": "at most", "passed": False},

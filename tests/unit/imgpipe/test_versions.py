@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from imgpipe.errors import CommandError
-from imgpipe.versions import ModelVersion, compare, local_versions, pick, registry_of
+from imgpipe.results import print_comparison, print_models
+from imgpipe.versions import Difference, ModelVersion, compare, local_versions, pick, registry_of
 from local.registry.store import RegistryStore
 
 BUCKET = "artifacts"
@@ -23,7 +26,10 @@ def stored(store: RegistryStore, number: int, *, accuracy: float, files: bool = 
     def write(directory: Path) -> None:
         (directory / place).mkdir(parents=True)
         contents: dict[str, Any] = {
-            "evaluation.json": {"metrics": {"accuracy": {"value": accuracy}, "worst_class_recall": {"value": 0.5}}},
+            "evaluation.json": {
+                "metrics": {"accuracy": {"value": accuracy}, "worst_class_recall": {"value": 0.5}},
+                "classes": ["bicycle", "motorcycle", "scooter", "tram"][: 2 * number],
+            },
             "dataset.json": {"content_hash": f"sha256:{number}", "classes": ["a"], "counts": {"train": 8}},
         }
         for name, content in contents.items() if files else ():
@@ -38,7 +44,11 @@ def stored(store: RegistryStore, number: int, *, accuracy: float, files: bool = 
             bucket=BUCKET,
             request={
                 "ModelMetrics": {"ModelQuality": {"Statistics": {"S3Uri": uri}}},
-                "CustomerMetadataProperties": {"execution_id": str(number), "num_classes": "1"},
+                "CustomerMetadataProperties": {
+                    "execution_id": str(number),
+                    "num_classes": "1",
+                    "report_uri": f"s3://{BUCKET}/{number}/report.html",
+                },
             },
             write_objects=write,
         )
@@ -68,9 +78,49 @@ def test_what_differs(store: RegistryStore) -> None:
         ("Metric", "accuracy", "0.5000", "0.7500", 0.25),
         ("Data", "content hash", "sha256:1", "sha256:2", None),
         ("Metadata", "execution_id", "1", "2", None),
+        ("Metadata", "report_uri", "s3://artifacts/1/report.html", "s3://artifacts/2/report.html", None),
     ]
     names = [row.name for row in compare(pick(versions, 1), pick(versions, 2), everything=True)]
     assert {"approval", "worst_class_recall", "train images", "num_classes"} <= set(names)
+
+
+def test_what_each_version_tells_apart_is_listed(store: RegistryStore) -> None:
+    stored(store, 3, accuracy=0.9, files=False)
+    assert [item.classes for item in local_versions(store)] == [
+        "1",
+        "4: bicycle, motorcycle, scooter, ...",
+        "2: bicycle, motorcycle",
+    ]
+    output = io.StringIO()
+    print_models(Console(file=output), local_versions(store))
+    assert "2: bicycle, motorcycle " in output.getvalue()
+
+
+def compared(rows: list[Difference], *, verbose: bool = False) -> str:
+    output = io.StringIO()
+    print_comparison(Console(file=output), 1, 2, rows, verbose=verbose)
+    return output.getvalue()
+
+
+def test_a_comparison_is_narrow_unless_everything_is_asked_for() -> None:
+    names = ", ".join(f"class {number}" for number in range(30))
+    rows = [
+        Difference(group="Data", name="content hash", left=f"sha256:{'a' * 64}", right=f"sha256:{'b' * 64}"),
+        Difference(group="Data", name="class names", left=names, right="a, b"),
+        Difference(group="Metadata", name="report_uri", left="s3://bucket/1/report.html", right=None),
+        Difference(
+            group="Metadata", name="mxnet_image", left=f"1.dkr.ecr.us-east-1.amazonaws.com/x:{'a' * 64}", right=None
+        ),
+        Difference(group="Metadata", name="execution_id", left="abc", right="def"),
+    ]
+    short = compared(rows)
+    assert max(map(len, short.splitlines())) < 120
+    assert "Differ too, --verbose shows how: content hash, report_uri, mxnet_image" in short
+    assert all(text not in short for text in ("s3://", "sha256", "ecr"))
+    assert "abc" in short
+    whole = compared(rows, verbose=True)
+    assert all(text in whole for text in (names, "s3://bucket/1/report.html", "a" * 64))
+    assert "--verbose" not in whole
 
 
 def test_the_hyperparameters_of_the_built_in_image_come_from_the_model_card() -> None:

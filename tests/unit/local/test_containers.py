@@ -146,6 +146,9 @@ def test_the_process_sees_its_own_environment_and_no_credentials(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTPS_PROXY", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "secret")
+    chosen = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
     work = job(
         tmp_path,
         arguments=[
@@ -158,6 +161,7 @@ def test_the_process_sees_its_own_environment_and_no_credentials(
     assert code == 0
     seen = json.loads(lines[0])
     assert "secret" not in seen.values()
+    assert {name: seen.get(name) for name in chosen} == chosen
     assert seen["ML_ROOT"] == str(work.root)
     assert seen["PYTHONPATH"] == str(work.image.directory)
     assert seen["LISTING_HASH"] == "ff"

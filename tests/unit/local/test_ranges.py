@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from local.errors import LocalRunError
 from local.executor.definition import Definition
 from local.ranges import check_ranges, check_values
-from pipeline_def.parameters import threshold_name
+from pipeline_def.declarations import threshold_name
 from pipeline_def.settings import (
     MAX_GROUP_BY_CHARACTERS,
     EvaluateSettings,

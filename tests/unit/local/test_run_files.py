@@ -166,6 +166,7 @@ def test_a_summary(laboratory: Laboratory) -> None:
         "failure_reason",
         "dataset",
         "metrics",
+        "top_k",
         "gates",
         "champion",
         "tuning",

@@ -10,8 +10,7 @@ from train import runtime
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MXNET_ENGINE_TYPE", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("MXNET_ENGINE_TYPE", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +29,3 @@ def test_an_engine_set_from_outside_stays(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MXNET_ENGINE_TYPE", "ThreadedEngine")
     runtime.run_in_program_order(tmp_path)
     assert os.environ["MXNET_ENGINE_TYPE"] == "ThreadedEngine"
-
-
-def test_every_core_is_used_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runtime.use_available_cores() == len(os.sched_getaffinity(0))
-    monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert runtime.use_available_cores() == 3
