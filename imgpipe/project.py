@@ -88,7 +88,7 @@ def check_data_folder(folder: Path) -> int:
 
 
 def check_classes(folder: Path) -> None:
-    """Raises CommandError where `folder` has a single class folder; of lists, which name classes too, the packer judges.
+    """Raises CommandError where `folder` has a single class folder; of .lst files the packer judges.
 
     The packer counts exactly, as part of the run; this is what can be seen before it starts.
     """
@@ -102,5 +102,6 @@ def check_classes(folder: Path) -> None:
     inner = {path.parts[1] for path in paths if len(path.parts) > _INSIDE}
     hint = f"; it holds {len(inner)} folders itself, so perhaps {folder / name} is meant" if len(inner) > 1 else ""
     raise CommandError(
-        f"{folder} needs at least 2 class folders with images, found only {name!r}: one folder of images per class{hint}"
+        f"{folder} needs at least 2 class folders with images, found only {name!r}: one folder of images per "
+        f"class{hint}"
     )

@@ -173,6 +173,7 @@ def registry_of(home: Path, environment: str) -> RegistryStore:
     store = RegistryStore(home, environment)
     if not store.versions():
         raise CommandError(
-            f"no local run has registered a model in environment {environment}: `{hint(f'run --env {environment}')}` does"
+            f"no local run has registered a model in environment {environment}: "
+            f"`{hint(f'run --env {environment}')}` does"
         )
     return store

@@ -3,8 +3,8 @@
 import os
 
 # Rounds that GNU's OpenMP, which MXNet's wheel links, spins at a barrier before it sleeps. Its own 300,000 take longer
-# than the scheduler needs to give the core away: with one busy process beside two threads training came to a halt
-# (below 18 images/s of 405, ResNet-20 at 32x32). With 5,000 it is 80, and 399 on an idle machine.
+# than the scheduler needs to give the core away: with one busy process beside two threads training nearly stood still
+# (below 58 images/s, of 425 without that process; ResNet-20 at 32x32). With 5,000 it is 85, of 412: docs/training.md.
 SPIN_COUNT = "5000"
 
 

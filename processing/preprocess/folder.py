@@ -14,11 +14,14 @@ from preprocess.settings import CROPS, LARGEST_IMAGE, OUTPUTS, RECORD_FORMATS, S
 from preprocess.summary import print_summary
 
 DEFAULT_SHARE = Fraction(1, 10)
+_DATASET = "dataset.json"  # in every packed folder
 
 
 def main() -> None:
     """Pack, then say what came out."""
     source, destination, settings = parse_arguments()
+    if (destination / _DATASET).exists():
+        print(f"{destination} holds packed files of an earlier call, which these replace", flush=True)
     print_summary(pack(source, Layout(root=destination, flat=True), settings))
 
 

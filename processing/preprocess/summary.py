@@ -23,4 +23,4 @@ def print_summary(dataset: dict[str, Any]) -> None:
             f"Found {found['near_images']} images that look alike ({found['near_sets']} sets), "
             f"{found['near_sets_across_splits']} of the sets in several splits: see duplicates.csv"
         )
-    print(f"Content {dataset['content_hash']}", flush=True)
+    print(f"Content hash of the input: {dataset['content_hash']}", flush=True)

@@ -72,7 +72,7 @@ def test_transform_needs_an_approved_version(tmp_path: Path) -> None:
     registered(tmp_path, 2, "Approved")
     check(tmp_path, "transform")
     check(tmp_path, "transform", ModelVersion="2")
-    with pytest.raises(LocalRunError, match="--local` first, or give 2$"):
+    with pytest.raises(LocalRunError, match=r"--local` first, or give 2$"):
         check(tmp_path, "transform", ModelVersion="1")
     with pytest.raises(LocalRunError, match="the local registry has no version 9: it has 1, 2"):
         check(tmp_path, "transform", ModelVersion="9")
