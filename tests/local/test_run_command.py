@@ -170,17 +170,27 @@ def test_debug_shows_the_traceback(imgpipe: CommandLine, digits: Path) -> None:
     assert "LocalRunError: parameter Epoch is unknown" in result.stderr
 
 
-@pytest.mark.parametrize(("images", "reason"), [({"only": 9}, "class"), ({"a": 9, "b": 2}, "b")])
-def test_data_that_cannot_be_split_is_a_failed_run(
-    imgpipe: CommandLine, digits: Path, tmp_path: Path, images: dict[str, int], reason: str
-) -> None:
+def copies(digits: Path, data: Path, images: dict[str, int]) -> Path:
+    """Class folders with so many images each."""
     for name, count in images.items():
-        (tmp_path / "data" / name).mkdir(parents=True)
+        (data / name).mkdir(parents=True)
         for path in sorted((digits / "0").iterdir())[:count]:
-            shutil.copyfile(path, tmp_path / "data" / name / path.name)
-    line = one_line(imgpipe("run", "--data", str(tmp_path / "data"), "--runtime", "process"))
+            shutil.copyfile(path, data / name / path.name)
+    return data
+
+
+def test_a_single_class_is_told_before_anything_is_done(imgpipe: CommandLine, digits: Path, tmp_path: Path) -> None:
+    data = copies(digits, tmp_path / "data", {"only": 9})
+    line = one_line(imgpipe("run", "--data", str(data), "--runtime", "process"))
+    assert f"error: {data} needs at least 2 class folders with images, found only 'only'" in line
+    assert imgpipe.runs == []
+
+
+def test_data_that_cannot_be_split_is_a_failed_run(imgpipe: CommandLine, digits: Path, tmp_path: Path) -> None:
+    data = copies(digits, tmp_path / "data", {"a": 9, "b": 2})
+    line = one_line(imgpipe("run", "--data", str(data), "--runtime", "process"))
     assert "error: Step Preprocess failed: AlgorithmError: " in line
-    assert reason in line
+    assert "b" in line.partition("AlgorithmError: ")[2]
     assert str(imgpipe.home / "runs") in line
     summary = imgpipe.summary()
     assert (summary["status"], summary["dataset"], summary["model_package"]) == ("Failed", None, None)

@@ -40,7 +40,7 @@ def values(log: str, name: str) -> list[float]:
 
 
 def untimed(log: str) -> list[str]:
-    return [line for line in log.splitlines() if not re.search("Time cost|Data wait|Speed", line)]
+    return [line for line in log.splitlines() if not re.search("Time cost|Data wait|Speed|^Hint", line)]
 
 
 def parameters(root: Path) -> list[Path]:
