@@ -20,12 +20,15 @@ from served_model import picture, register
 
 from local.assembly import CloudAssembly, ImageAsset
 from local.emulator.account import EmulatedAccount, emulated_account
+from local.emulator.clock import Clock
 from local.emulator.executions import EndedExecution, executions, follow
 from local.endpoint.hosting import LocalHosting
 from local.endpoint.record import EndpointRecord, read_record
 
 ASKING = 3  # at a time
 PAUSE_SECONDS = 0.05
+# A minute of a bake lasts longer than the alarm's limit of latency, so that a slow answer falls into several of them.
+LONG_MINUTES = Clock(scale=0.025, longest=7.5)
 TYPES = {"SupportedContentTypes": ["image/png"], "SupportedResponseMIMETypes": ["application/json"]}
 # Answers the packaged sample, which is JSON, at once and rightly, and pictures as the file `manner` of its model says.
 PROGRAM = """
@@ -186,7 +189,7 @@ class Deployed:
 @pytest.fixture
 def deployed(assembly: CloudAssembly, tmp_path: Path) -> Iterator[Deployed]:
     """An environment whose version 1 serves."""
-    with emulated_account(region=REGION) as account:
+    with emulated_account(region=REGION, clock=LONG_MINUTES) as account:
         environment = Deployed(account, assembly, tmp_path)
         try:
             ended = environment.approve("healthy")
