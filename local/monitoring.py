@@ -85,14 +85,14 @@ def monitor_locally(request: MonitoringRequest, *, say: Callable[[str], None]) -
 
 
 def _live(directory: Path) -> Path:
-    """What the deployment wrote down about the live version."""
-    found = sorted((directory / "objects" / "serving").glob("*/live.json"))
+    """What the newest deployment wrote down about its version; each kind of endpoint has a record of its own."""
+    found = list((directory / "objects" / "serving").glob("*/live.json"))
     if not found:
         raise LocalRunError(
             "no version was deployed on this machine, so there is nothing to monitor: "
             "run `imgpipe approve VERSION --local` first"
         )
-    return found[0]
+    return max(found, key=_deployed_at)
 
 
 def _deployed_at(live: Path) -> str:

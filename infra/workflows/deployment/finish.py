@@ -115,8 +115,8 @@ def fail_with_reason(ctx: Context) -> States:
         "Say that none is approved": ctx.publish(
             subject=f"{ctx.endpoint}: serves a version that is not approved",
             message=f"'The version that endpoint {ctx.endpoint} serves lost its approval, and no other version is "
-            "approved: it goes on serving. Approve a version, or remove the endpoint: "
-            f"aws sagemaker delete-endpoint --endpoint-name {ctx.endpoint}. Execution: {{}}', $.execution",
+            "approved: it goes on serving. Approve a version, or remove the endpoint with imgpipe endpoint --stop. "
+            "Execution: {}', $.execution",
             then="Serves without approval",
         ),
         "Serves without approval": succeed("No version is approved; the endpoint goes on serving, which was notified"),

@@ -645,7 +645,8 @@ def test_live_version_rejected_and_none_approved_goes_on_serving(execute):
     assert execute(account, **rejected(account, 1))["status"] == "SUCCEEDED"
     assert account.serving() == account.name(1)
     (mail,) = account.mails()
-    assert "aws sagemaker delete-endpoint --endpoint-name imgpipe-dev" in mail
+    assert "imgpipe-dev" in mail
+    assert "imgpipe endpoint --stop" in mail
 
 
 def test_redeploy_keeps_the_live_version_and_is_guarded(execute):

@@ -10,7 +10,7 @@ import pytest
 
 from local.emulator.account import emulated_account
 from local.emulator.executions import EndedExecution
-from local.monitoring import MonitoringRequest, _deployed_at, _results
+from local.monitoring import MonitoringRequest, _deployed_at, _live, _results
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,15 @@ def test_a_live_file_that_was_copied_again_is_as_old_as_it_says(
     live.write_text(json.dumps(content))
     os.utime(live, (1e9, 1e9))
     assert _deployed_at(live) == since
+
+
+def test_of_two_kinds_of_endpoint_the_one_that_was_deployed_last_is_looked_at(tmp_path: Path) -> None:
+    days = {"imgpipe-dev": "2026-01-30", "imgpipe-dev-serverless": "2026-01-31"}
+    for endpoint, day in days.items():
+        live = tmp_path / "objects" / "serving" / endpoint / "live.json"
+        live.parent.mkdir(parents=True)
+        live.write_text(json.dumps({"deployed_at": f"{day}T10:30:00.000Z"}))
+    assert _live(tmp_path).parent.name == "imgpipe-dev-serverless"
 
 
 @pytest.mark.parametrize("mark", ["30 of 50 distinct images since 2026-01-31T06:00:00Z\n", ""])
