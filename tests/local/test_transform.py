@@ -39,9 +39,9 @@ def test_an_approved_version_classifies_a_folder(
     assert (trained.returncode, trained.stderr) == (0, "")
     command = ("transform", str(pictures), "--local", "--runtime", "process")
     early = imgpipe(*command)
-    assert "no version of imgpipe-dev is approved" in early.stderr
+    assert "no version is approved" in early.stderr
     named = imgpipe(*command, "--version", "1")
-    assert "version 1 of imgpipe-dev is PendingManualApproval: approve it first" in named.stderr
+    assert "version 1 is PendingManualApproval" in named.stderr
     assert imgpipe("approve", "1", "--local", "--no-deploy").returncode == 0
 
     out = tmp_path / "predictions.csv"
